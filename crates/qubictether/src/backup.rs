@@ -1,0 +1,38 @@
+//! `backup restored`: the last step of a restore.
+
+use clap::Subcommand;
+use protocol::admin::Time;
+use protocol::ambient::{Clock, SystemClock};
+use protocol::proof::{BUCKET_SECONDS, bucket};
+use serde_json::json;
+
+use crate::config::Flags;
+use crate::error::Error;
+use crate::{init, output};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// The last step of a restore, before the servers start: puts off proofs that may have been accepted before
+    Restored,
+}
+
+pub(crate) async fn run(flags: &Flags, command: &Command) -> Result<(), Error> {
+    match command {
+        Command::Restored => restored(flags).await,
+    }
+}
+
+async fn restored(flags: &Flags) -> Result<(), Error> {
+    let database = edge::open::database(&flags.settings()?, 1).await?;
+    init::bring_up(&database).await?;
+    let now = SystemClock.unix_seconds();
+    database.note_restore(now).await?;
+    let (restored_at, proofs_from) = (Time(now), Time((bucket(now) + 1) * BUCKET_SECONDS));
+    if flags.json {
+        return output::json(&json!({ "restored_at": restored_at, "proofs_from": proofs_from }));
+    }
+    output::line(&format!("restored by {restored_at}; proofs are taken from {proofs_from} on"))?;
+    output::line(
+        "agents that were activated after the backup activate again by themselves if they hold their license key",
+    )
+}

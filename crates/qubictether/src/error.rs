@@ -1,0 +1,119 @@
+//! What goes wrong in a command, and the exit status that says so to a script.
+
+use std::process::ExitCode;
+
+use protocol::problem::Code;
+
+/// A command that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The command line or a setting is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// A setting is missing or wrong.
+    #[error(transparent)]
+    Settings(#[from] edge::config::SettingsError),
+    /// The use case refuses.
+    #[error(transparent)]
+    Admin(admin::Error),
+    /// The database or its keys.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The key-encryption key.
+    #[error(transparent)]
+    Keyring(#[from] keyring::Error),
+    /// The private PostgreSQL of `serve --dev`.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    /// A file, a socket, a pipe.
+    #[error("{what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The audit log isn't what it was.
+    #[error("the audit log doesn't hold at row {at}: {detail}")]
+    Tampered {
+        /// The first row that doesn't hold.
+        at: i64,
+        /// What is wrong there.
+        detail: String,
+    },
+    /// Lines that couldn't be read have been answered as such.
+    #[error("{count} of the lines can't be read; each is answered by what is wrong with it")]
+    Unread {
+        /// How many.
+        count: u64,
+    },
+}
+
+impl From<admin::Error> for Error {
+    fn from(error: admin::Error) -> Self {
+        match error {
+            admin::Error::Store(error) => Self::Store(error),
+            error => Self::Admin(error),
+        }
+    }
+}
+
+impl Error {
+    /// For `map_err`: what was tried.
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |cause| Self::Io { what, cause }
+    }
+
+    /// What to do, where the error itself doesn't say it.
+    pub(crate) fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(store::Error::Unavailable(_)) => {
+                Some("is PostgreSQL running where QT_DATABASE_URL says?")
+            }
+            // It says what to do itself.
+            Self::Store(store::Error::Keyring(keyring::Error::Kms { .. })) => None,
+            Self::Store(store::Error::Keyring(_)) => Some(
+                "QT_KEY_PROVIDER, and QT_KEK_FILE or QT_KMS_KEY_ID, have to name the key by which `qubictether init` or \
+                 `qubictether keys rewrap` wrapped the keys of this database",
+            ),
+            Self::Keyring(
+                keyring::Error::KeyFileUnreadable { .. } | keyring::Error::KeyFileLength { .. },
+            ) => Some("QT_KEK_FILE has to be the file that `qubictether init` made for this database"),
+            _ => None,
+        }
+    }
+
+    /// 1 failed, 2 usage or bad input, 3 not found, 4 conflict or refused, 5 database or keys not available.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_)
+            | Self::Settings(_)
+            | Self::Admin(admin::Error::Invalid(_))
+            | Self::Store(store::Error::Settings(_))
+            | Self::Keyring(
+                keyring::Error::RootFileUnreadable { .. }
+                | keyring::Error::RootFileUnwritable { .. }
+                | keyring::Error::RootFileContent { .. },
+            ) => 2,
+            Self::Admin(admin::Error::NotFound { .. }) => 3,
+            Self::Admin(admin::Error::Refused(refusal)) if refusal.code() == Code::Malformed => 2,
+            Self::Admin(admin::Error::Refused(refusal)) if refusal.code().status() >= 500 => 5,
+            Self::Admin(admin::Error::Conflict(_) | admin::Error::Stale | admin::Error::Refused(_)) => 4,
+            Self::Store(
+                store::Error::Unavailable(_)
+                | store::Error::NotMigrated(_)
+                | store::Error::NoKeys
+                | store::Error::Keyring(_),
+            )
+            | Self::Keyring(_)
+            | Self::Cluster(_) => 5,
+            Self::Admin(_)
+            | Self::Store(_)
+            | Self::Io { .. }
+            | Self::Tampered { .. }
+            | Self::Unread { .. } => 1,
+        })
+    }
+}

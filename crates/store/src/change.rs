@@ -1,0 +1,54 @@
+//! A change by an operator: what he does, and the row of the audit log that says so, in one transaction.
+
+use std::sync::Arc;
+
+use deadpool_postgres::Transaction;
+use keyring::Keyring;
+
+use crate::activation::Connection;
+use crate::audit::{self, Actor, Changed};
+use crate::{Error, Store};
+
+/// A transaction of an operator's. Nothing of it stays unless it is committed.
+pub struct Change<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) tx: Transaction<'a>,
+    /// What seals in it.
+    pub(crate) keyring: Arc<Keyring>,
+}
+
+impl Store {
+    /// Begins a change.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn begin_change<'a>(&'a self, connection: &'a mut Connection) -> Result<Change<'a>, Error> {
+        let keyring = connection.keyring.clone();
+        let tx = connection.client.transaction().await.map_err(Error::from_connection)?;
+        Ok(Change { store: self, tx, keyring })
+    }
+}
+
+impl Change<'_> {
+    /// The store that this changes.
+    pub fn store(&self) -> &Store {
+        self.store
+    }
+
+    /// Writes to the audit log who changed what. It should come last: until the commit nobody else's row can follow.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn record(&self, actor: &Actor, changed: &Changed) -> Result<(), Error> {
+        let (id, now) = (self.store.new_id(), self.store.clock().unix_seconds());
+        audit::insert(&*self.tx, id, now, actor, changed).await
+    }
+
+    /// Makes it so.
+    ///
+    /// # Errors
+    /// When the database isn't available; then it isn't known whether it was.
+    pub async fn commit(self) -> Result<(), Error> {
+        self.tx.commit().await.map_err(Error::from_connection)
+    }
+}

@@ -1,0 +1,220 @@
+//! Installs as operators see them: listed, approved, suspended, revoked, reset, rebound.
+//!
+//! INVARIANT(revision): every change moves the row's revision, so that a heartbeat that is judged meanwhile is judged
+//! again.
+
+use std::collections::HashMap;
+
+use policy::State;
+use protocol::admin::InstallStatus;
+use protocol::{Fingerprint, InstallId, LicenseId};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{GenericClient, Row};
+use uuid::Uuid;
+
+use crate::change::Change;
+use crate::contact::corrupt;
+use crate::sql::{Sql, Timestamp, column, execute, rows, statements};
+use crate::words::Words;
+use crate::{Error, Store, Subject};
+
+statements! {
+    /// Installs after one, by id: in the order in which they were made. Planned for the parameters that it comes with,
+    /// each filter leaves what one of the indexes of `install_states` is for. Whoever was last heard of before $6 was not
+    /// heard of since in `seen_at` either.
+    LIST (UUID, INT8, UUID, TEXT, TEXT, TIMESTAMPTZ, TEXT) "-- install.list
+SELECT i.id, i.name, i.version, s.state
+FROM install_states s JOIN installs i ON i.id = s.install_id
+WHERE s.install_id > $1 AND ($3::uuid IS NULL OR s.license_id = $3) AND ($4::text IS NULL OR s.state = $4)
+  AND ($5::text IS NULL OR s.status = $5)
+  AND ($6::timestamptz IS NULL OR (s.seen_at <= $6 AND i.last_contact <= $6))
+  AND ($7::text IS NULL OR to_tsvector('simple', i.name) @@ to_tsquery('simple', $7))
+ORDER BY s.install_id LIMIT $2"
+
+    /// One install.
+    FIND (UUID) "-- install.find
+SELECT i.id, i.name, i.version, s.state FROM installs i JOIN install_states s ON s.install_id = i.id WHERE i.id = $1"
+
+    /// One install, locked: contacts wait.
+    LOCK (UUID) "-- install.lock
+SELECT i.id, i.name, i.version, s.state FROM installs i JOIN install_states s ON s.install_id = i.id
+WHERE i.id = $1 FOR UPDATE OF i"
+
+    /// It may work.
+    APPROVE (UUID) "-- install.approve
+UPDATE installs SET awaiting_approval = false, version = version + 1, revision = revision + 1
+WHERE id = $1 AND awaiting_approval AND revoked_at IS NULL AND deactivated_at IS NULL"
+
+    /// Done twice is done: the first instant stays.
+    SUSPEND (UUID, TIMESTAMPTZ) "-- install.suspend
+UPDATE installs SET suspended_at = $2, version = version + 1, revision = revision + 1
+WHERE id = $1 AND suspended_at IS NULL AND revoked_at IS NULL AND deactivated_at IS NULL"
+
+    /// Ends a suspension.
+    RESUME (UUID) "-- install.resume
+UPDATE installs SET suspended_at = NULL, version = version + 1, revision = revision + 1
+WHERE id = $1 AND suspended_at IS NOT NULL AND revoked_at IS NULL AND deactivated_at IS NULL"
+
+    /// For good: the seat is free.
+    REVOKE (UUID, TIMESTAMPTZ) "-- install.revoke
+UPDATE installs SET revoked_at = $2, holds_seat = false, seats_exceeded_at = NULL, version = version + 1,
+       revision = revision + 1
+WHERE id = $1 AND revoked_at IS NULL"
+
+    /// Clears suspicion and the count of reactivations, and kills the secret: the agent activates again, at no count.
+    RESET (UUID) "-- install.reset
+UPDATE installs SET clone_suspected_at = NULL, reactivations = '{}', next_reactivation_free = true, secrets = NULL,
+       version = version + 1, revision = revision + 1
+WHERE id = $1 AND revoked_at IS NULL AND deactivated_at IS NULL"
+
+    /// Binds the fingerprint that is given, else the one last observed, and clears suspicion.
+    REBIND (UUID, TEXT) "-- install.rebind
+UPDATE installs SET bound = coalesce($2, observed), observed = coalesce($2, observed), clone_suspected_at = NULL,
+       drift_learned_at = NULL, version = version + 1, revision = revision + 1
+WHERE id = $1 AND revoked_at IS NULL AND deactivated_at IS NULL"
+}
+
+/// An install as it stands.
+#[derive(Debug)]
+pub struct InstallRow {
+    /// What its agent calls the machine.
+    pub name: Option<String>,
+    /// Moves with every change by an operator.
+    pub version: i64,
+    /// The state by which lists filter.
+    pub state: State,
+    /// Everything that a judgement reads.
+    pub subject: Subject,
+}
+
+/// Which installs are listed: those with all that is named here.
+#[derive(Debug, Clone, Default)]
+pub struct InstallFilter {
+    /// Whose they are.
+    pub license_id: Option<LicenseId>,
+    /// What the engine said of them a minute ago at most.
+    pub state: Option<State>,
+    /// What has become of them.
+    pub status: Option<InstallStatus>,
+    /// They weren't heard of since this instant.
+    pub silent_since: Option<i64>,
+    /// Words, or beginnings of words, all of which stand in their names.
+    pub words: Option<Words>,
+}
+
+/// What an operator does to an install.
+#[derive(Debug, Clone)]
+pub enum InstallAction {
+    /// Lets a pending one work.
+    Approve,
+    /// Stops it until it is resumed.
+    Suspend,
+    /// Ends a suspension.
+    Resume,
+    /// Ends it for good.
+    Revoke,
+    /// Clears suspicion and reactivations; the agent activates again.
+    Reset,
+    /// Binds this fingerprint, or the one last observed.
+    Rebind(Option<Fingerprint>),
+}
+
+impl Store {
+    /// At most `limit` installs after `after`, in the order in which they were made.
+    ///
+    /// # Errors
+    /// When the database isn't available, or a row can't be read.
+    pub async fn list_installs(
+        &self,
+        filter: &InstallFilter,
+        after: Option<InstallId>,
+        limit: i64,
+    ) -> Result<Vec<InstallRow>, Error> {
+        let after = after.map_or(Uuid::nil(), |id| *id.as_uuid());
+        let license = filter.license_id.map(|id| *id.as_uuid());
+        let (state, status) = (filter.state.map(State::as_str), filter.status.map(InstallStatus::as_str));
+        let (silent, words) =
+            (filter.silent_since.map(Timestamp), filter.words.as_ref().map(Words::as_query));
+        let params: [&(dyn ToSql + Sync); 7] = [&after, &limit, &license, &state, &status, &silent, &words];
+        let client = self.client().await?;
+        let found = rows(&**client, &LIST, &params).await?;
+        self.with_subjects(&**client, &found).await
+    }
+
+    /// An install.
+    ///
+    /// # Errors
+    /// When the database isn't available, or the row can't be read.
+    pub async fn find_install(&self, id: InstallId) -> Result<Option<InstallRow>, Error> {
+        let client = self.client().await?;
+        let found = rows(&**client, &FIND, &[id.as_uuid()]).await?;
+        Ok(self.with_subjects(&**client, &found).await?.pop())
+    }
+
+    async fn with_subjects(
+        &self,
+        client: &impl GenericClient,
+        found: &[Row],
+    ) -> Result<Vec<InstallRow>, Error> {
+        let id = |row: &Row| Ok::<_, Error>(InstallId::from_uuid(column(row, "id")?));
+        let ids = found.iter().map(id).collect::<Result<Vec<_>, _>>()?;
+        let subjects = self.load_subjects_in(client, &ids).await?;
+        let mut subjects: HashMap<_, _> = subjects.into_iter().map(|subject| (subject.id, subject)).collect();
+        let mut installs = Vec::with_capacity(found.len());
+        for row in found {
+            if let Some(subject) = subjects.remove(&id(row)?) {
+                installs.push(InstallRow {
+                    name: column(row, "name")?,
+                    version: column(row, "version")?,
+                    state: column::<&str>(row, "state")?.parse().map_err(corrupt("state"))?,
+                    subject,
+                });
+            }
+        }
+        Ok(installs)
+    }
+}
+
+impl Change<'_> {
+    /// An install, locked until the change's end.
+    ///
+    /// # Errors
+    /// When the database isn't available, or the row can't be read.
+    pub async fn lock_install(&self, id: InstallId) -> Result<Option<InstallRow>, Error> {
+        self.read_install(&LOCK, id).await
+    }
+
+    /// Does what an operator wants done to an install that this has locked, and says in lists at once what the engine
+    /// makes of it. Returns how it is since, and whether that changed anything.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn act_on_install(
+        &self,
+        id: InstallId,
+        action: &InstallAction,
+    ) -> Result<(InstallRow, bool), Error> {
+        let by_id = async |statement: &Sql| execute(&*self.tx, statement, &[id.as_uuid()]).await;
+        let changed = match action {
+            InstallAction::Approve => by_id(&APPROVE).await?,
+            InstallAction::Resume => by_id(&RESUME).await?,
+            InstallAction::Reset => by_id(&RESET).await?,
+            InstallAction::Suspend => execute(&*self.tx, &SUSPEND, &[id.as_uuid(), &self.now()]).await?,
+            InstallAction::Revoke => execute(&*self.tx, &REVOKE, &[id.as_uuid(), &self.now()]).await?,
+            InstallAction::Rebind(fingerprint) => {
+                let lines = fingerprint.as_ref().map(Fingerprint::lines);
+                execute(&*self.tx, &REBIND, &[id.as_uuid(), &lines]).await?
+            }
+        };
+        if changed > 0 {
+            self.restate_install(id).await?;
+        }
+        let row = self.read_install(&FIND, id).await?;
+        Ok((row.ok_or_else(|| corrupt("install")("it is gone"))?, changed > 0))
+    }
+
+    async fn read_install(&self, statement: &Sql, id: InstallId) -> Result<Option<InstallRow>, Error> {
+        let found = rows(&*self.tx, statement, &[id.as_uuid()]).await?;
+        Ok(self.store.with_subjects(&*self.tx, &found).await?.pop())
+    }
+}

@@ -1,0 +1,133 @@
+//! What an operator sees first: how many installs are what, what is about to end, what is about to fall.
+
+use policy::State;
+use protocol::{InstallId, LicenseId};
+use tokio_postgres::{GenericClient, Row};
+
+use crate::contact::corrupt;
+use crate::license::{LicenseRow, license};
+use crate::sql::{Timestamp, column, instant, row, rows, statements};
+use crate::{Error, Store};
+
+/// Up to so many installs are counted when they are asked for; of more, the last sweep's count is given.
+const COUNTED_AT_ONCE: i64 = 100_000;
+
+statements! {
+    /// The last sweep's count.
+    COUNTED () "-- overview.counted
+SELECT c.key AS state, c.value::int8 AS installs FROM sweeps, json_each_text(sweeps.installs) AS c(key, value)
+WHERE only_row"
+
+    /// Counts now.
+    COUNT () "-- overview.count
+SELECT state, count(*) AS installs FROM install_states GROUP BY state"
+
+    /// Whether there are more than so many.
+    MORE_THAN (INT8) "-- overview.more_than
+SELECT EXISTS (SELECT FROM install_states ORDER BY install_id OFFSET $1) AS more"
+
+    /// How many installs may call, and how many of them have since $1.
+    INFORMED (TIMESTAMPTZ) "-- overview.informed
+SELECT count(*) AS installs, count(*) FILTER (WHERE i.last_contact >= $1) AS informed
+FROM install_states s JOIN installs i ON i.id = s.install_id
+WHERE s.status IN ('active', 'pending', 'suspended')"
+
+    /// The same among very many: by what was noted of their last contact, which is an hour old at most.
+    INFORMED_OF_MANY (TIMESTAMPTZ) "-- overview.informed_of_many
+SELECT (SELECT sum(c.value::int8)::int8 FROM sweeps, json_each_text(sweeps.installs) AS c(key, value)) AS installs,
+       (SELECT count(*) FROM install_states WHERE seen_at >= $1) AS informed"
+
+    /// Licenses that end from $1 on and before $2, the first to end first.
+    ENDING (TIMESTAMPTZ, TIMESTAMPTZ, INT8) "-- overview.ending
+SELECT id, product, customer, profile_id, max_installs, starts_at, expires_at, entitlements::text AS entitlements,
+       lease_max_seconds, metadata::text AS metadata, suspended_at, revoked_at, version, created_at, updated_at
+FROM licenses
+WHERE expires_at IS NOT NULL AND revoked_at IS NULL AND expires_at >= $1 AND expires_at < $2
+ORDER BY expires_at, id LIMIT $3"
+
+    /// Installs that fall a rung before $2 that no beat holds them back from, the first to fall first.
+    FALLING (TIMESTAMPTZ, TIMESTAMPTZ, INT8) "-- overview.falling
+SELECT s.install_id, s.license_id, i.name, s.state, s.falls_at
+FROM install_states s JOIN installs i ON i.id = s.install_id
+WHERE s.falls_at IS NOT NULL AND s.falls_at >= $1 AND s.falls_at < $2
+ORDER BY s.falls_at, s.install_id LIMIT $3"
+}
+
+/// An install that is about to fall a rung.
+#[derive(Debug, Clone)]
+pub struct FallingRow {
+    /// Which.
+    pub install_id: InstallId,
+    /// Its license.
+    pub license_id: LicenseId,
+    /// What its agent calls the machine.
+    pub name: Option<String>,
+    /// What it is.
+    pub state: State,
+    /// When it falls.
+    pub falls_at: i64,
+}
+
+impl Store {
+    /// How many installs there are of each state that any is in.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn count_installs(&self) -> Result<Vec<(State, i64)>, Error> {
+        let client = self.client().await?;
+        let statement = if has_many(&**client).await? { &COUNTED } else { &COUNT };
+        let count = |row: &Row| {
+            let state = column::<&str>(row, "state")?.parse().map_err(corrupt("state"))?;
+            Ok((state, column(row, "installs")?))
+        };
+        rows(&**client, statement, &[]).await?.iter().map(count).collect()
+    }
+
+    /// How many installs may call, and how many of them have since an instant: of very many at least so many.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn count_informed(&self, since: i64) -> Result<(i64, i64), Error> {
+        let client = self.client().await?;
+        let statement = if has_many(&**client).await? { &INFORMED_OF_MANY } else { &INFORMED };
+        let counted = row(&**client, statement, &[&Timestamp(since)]).await?;
+        let Some(counted) = counted else { return Ok((0, 0)) };
+        let installs: Option<i64> = column(&counted, "installs")?;
+        Ok((installs.unwrap_or(0), column(&counted, "informed")?))
+    }
+
+    /// At most `limit` licenses that end from `from` on and before `to`, the first to end first.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn licenses_ending(&self, from: i64, to: i64, limit: i64) -> Result<Vec<LicenseRow>, Error> {
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+            [&Timestamp(from), &Timestamp(to), &limit];
+        rows(&**self.client().await?, &ENDING, &params).await?.iter().map(license).collect()
+    }
+
+    /// At most `limit` installs that fall a rung from `from` on and before `to`, the first to fall first: those that
+    /// another beat wouldn't hold back, or that are silent already.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn installs_falling(&self, from: i64, to: i64, limit: i64) -> Result<Vec<FallingRow>, Error> {
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+            [&Timestamp(from), &Timestamp(to), &limit];
+        let falling = |row: &Row| {
+            Ok(FallingRow {
+                install_id: InstallId::from_uuid(column(row, "install_id")?),
+                license_id: LicenseId::from_uuid(column(row, "license_id")?),
+                name: column(row, "name")?,
+                state: column::<&str>(row, "state")?.parse().map_err(corrupt("state"))?,
+                falls_at: instant(row, "falls_at")?,
+            })
+        };
+        rows(&**self.client().await?, &FALLING, &params).await?.iter().map(falling).collect()
+    }
+}
+
+async fn has_many(client: &impl GenericClient) -> Result<bool, Error> {
+    let more = row(client, &MORE_THAN, &[&COUNTED_AT_ONCE]).await?;
+    more.map_or(Ok(false), |row| column(&row, "more"))
+}

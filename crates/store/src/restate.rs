@@ -1,0 +1,252 @@
+//! What the engine says of each install, kept for lists and counts: what time alone changes is found by a sweep.
+//!
+//! INVARIANT(states): `installs.shown` is what `install_states` says of an install, and a beat writes both when it is told
+//! something else. Whatever else moves a judgement makes the install due: an operator's action on it at once, one on its
+//! license or its profile by a row of `restatements`. A sweep judges what is due and says from when on it is due again.
+
+use policy::{Decision, State, evaluate, ladder};
+use protocol::admin::InstallStatus;
+use protocol::{InstallId, LicenseId, ProfileId};
+use tokio_postgres::{GenericClient, Row};
+use uuid::Uuid;
+
+use crate::change::Change;
+use crate::sql::{Timestamp, column, execute, row, rows, statements};
+use crate::subject::Subject;
+use crate::{Error, Store};
+
+/// How many installs are judged in one transaction.
+const STRIDE: i64 = 500;
+
+/// However far off its next rung is, an install is looked at so often, seconds: so exactly it is known since when it is
+/// silent.
+const LOOKED_AT_EVERY: i64 = 3_600;
+
+/// A sweep ends after so many strides, so that one that can't keep up doesn't hold its caller for ever.
+const STRIDES: usize = 1_000;
+
+statements! {
+    /// One process sweeps at a time, until its transaction's end.
+    LOCK () "-- restate.lock
+SELECT pg_try_advisory_xact_lock(7163127404524) AS is_ours"
+
+    /// Installs that are due, the longest due first.
+    DUE (TIMESTAMPTZ, INT8) "-- restate.due
+SELECT install_id FROM install_states WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
+
+    /// The oldest thing that an operator has changed about many installs.
+    JOB () "-- restate.job
+SELECT id, license_id, profile_id, after_install FROM restatements ORDER BY id LIMIT 1"
+
+    /// Installs of a license after one.
+    OF_LICENSE (UUID, UUID, INT8) "-- restate.of_license
+SELECT install_id FROM install_states WHERE license_id = $1 AND install_id > $2 ORDER BY install_id LIMIT $3"
+
+    /// Installs of a profile's licenses after one.
+    OF_PROFILE (UUID, UUID, INT8) "-- restate.of_profile
+SELECT s.install_id FROM install_states s JOIN licenses l ON l.id = s.license_id
+WHERE l.profile_id = $1 AND s.install_id > $2 ORDER BY s.install_id LIMIT $3"
+
+    /// How far a job has come.
+    ADVANCE (UUID, UUID) "-- restate.advance
+UPDATE restatements SET after_install = $2 WHERE id = $1"
+
+    /// A job is done.
+    FINISH (UUID) "-- restate.finish
+DELETE FROM restatements WHERE id = $1"
+
+    /// A job.
+    INSERT (UUID, UUID, UUID, TIMESTAMPTZ) "-- restate.insert
+INSERT INTO restatements (id, license_id, profile_id, created_at) VALUES ($1, $2, $3, $4)"
+
+    /// Writes what was judged. What has changed since it was read, or is about to, stays due. Contacts lock an install
+    /// first and its state then; so does this, and it waits for none of them.
+    WRITE (UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TIMESTAMPTZ_ARRAY, TIMESTAMPTZ_ARRAY, TIMESTAMPTZ_ARRAY) "-- restate.write
+WITH judged AS (
+    SELECT * FROM unnest($1, $2, $3, $4, $5, $6) AS g(id, revision, shown, due_at, falls_at, seen_at)
+), held AS MATERIALIZED (
+    SELECT i.id, i.shown <> g.shown AS is_new FROM judged g JOIN installs i ON i.id = g.id
+    WHERE i.revision = g.revision FOR UPDATE OF i SKIP LOCKED
+), moved AS (
+    UPDATE installs i SET shown = g.shown, revision = i.revision + 1
+    FROM judged g JOIN held h ON h.id = g.id
+    WHERE i.id = g.id AND h.is_new
+)
+UPDATE install_states s
+SET state = split_part(g.shown, ' ', 1), rule = split_part(g.shown, ' ', 2)::smallint,
+    reason = split_part(g.shown, ' ', 3), status = split_part(g.shown, ' ', 4), due_at = g.due_at,
+    falls_at = g.falls_at, seen_at = g.seen_at
+FROM judged g JOIN held h ON h.id = g.id
+WHERE s.install_id = g.id"
+
+    /// How many installs there are of each state.
+    COUNT () "-- restate.count
+SELECT state, count(*) AS installs FROM install_states GROUP BY state"
+
+    /// Notes a sweep.
+    SWEPT (TIMESTAMPTZ, TEXT) "-- restate.swept
+UPDATE sweeps SET swept_at = $1, installs = $2::json WHERE only_row"
+
+    /// Whether there was a sweep since.
+    SWEPT_SINCE (TIMESTAMPTZ) "-- restate.swept_since
+SELECT swept_at > $1 AS swept FROM sweeps WHERE only_row"
+}
+
+/// What is said of an install, as one word of `installs.shown`.
+pub(crate) fn shown(decision: &Decision, status: InstallStatus) -> String {
+    format!("{} {} {} {status}", decision.state, decision.rule, decision.reason)
+}
+
+/// A judgement as it is kept.
+struct Kept {
+    shown: String,
+    due_at: Option<i64>,
+    falls_at: Option<i64>,
+}
+
+impl Kept {
+    fn of(subject: &Subject, now: i64) -> Self {
+        let (facts, profile) = (subject.facts(), &subject.profile.knobs.judging);
+        let decision = evaluate(&facts, profile, now);
+        let status = subject.status();
+        let next = ladder(&facts, profile, now).first().map(|rung| (rung.at, rung.reason));
+        // Of one that nobody hears of any more nothing changes but what an operator changes.
+        let due_at = (!status.is_over() && decision.state != State::Revoked)
+            .then(|| next.map_or(i64::MAX, |(at, _)| at).min(now.saturating_add(LOOKED_AT_EVERY)));
+        // A healthy one's next rung is that of its silence, which its next beat puts off.
+        let is_put_off = decision.state <= State::Warned;
+        let falls_at = next
+            .filter(|(_, reason)| {
+                !(status.is_over() || is_put_off && *reason == policy::Reason::OutOfContact)
+            })
+            .map(|(at, _)| at);
+        Self { shown: shown(&decision, status), due_at, falls_at }
+    }
+}
+
+impl Change<'_> {
+    /// Judges an install that this changes, and says so in lists at once.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn restate_install(&self, id: InstallId) -> Result<(), Error> {
+        restate(self.store, &*self.tx, &[id]).await
+    }
+
+    /// Has a license's installs judged by the next sweep.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn restate_license(&self, id: LicenseId) -> Result<(), Error> {
+        self.insert_restatement(Some(id.as_uuid()), None).await
+    }
+
+    /// Has a profile's installs judged by the next sweep.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn restate_profile(&self, id: ProfileId) -> Result<(), Error> {
+        self.insert_restatement(None, Some(id.as_uuid())).await
+    }
+
+    async fn insert_restatement(&self, license: Option<&Uuid>, profile: Option<&Uuid>) -> Result<(), Error> {
+        let (id, now) = (self.store.new_id(), Timestamp(self.store.clock().unix_seconds()));
+        execute(&*self.tx, &INSERT, &[&id, &license, &profile, &now]).await.map(drop)
+    }
+}
+
+impl Store {
+    /// Sweeps unless somebody has in the last `within` seconds.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn sweep_if_due(&self, within: i64) -> Result<(), Error> {
+        let since = Timestamp(self.clock().unix_seconds().saturating_sub(within));
+        let found = row(&**self.client().await?, &SWEPT_SINCE, &[&since]).await?;
+        match found.map(|row| column(&row, "swept")).transpose()? {
+            Some(true) => Ok(()),
+            _ => self.sweep().await,
+        }
+    }
+
+    /// Judges every install that is due, counts installs by state, and counts new heartbeats.
+    ///
+    /// # Errors
+    /// When the database isn't available; what was judged until then stays.
+    pub async fn sweep(&self) -> Result<(), Error> {
+        let now = self.clock().unix_seconds();
+        for _ in 0..STRIDES {
+            if !self.sweep_stride(now).await? {
+                break;
+            }
+        }
+        self.count_heartbeats(now).await?;
+        let client = self.client().await?;
+        let mut counts = serde_json::Map::new();
+        for row in rows(&**client, &COUNT, &[]).await? {
+            counts.insert(column(&row, "state")?, column::<i64>(&row, "installs")?.into());
+        }
+        let counts = serde_json::Value::Object(counts).to_string();
+        execute(&**client, &SWEPT, &[&Timestamp(now), &counts]).await.map(drop)
+    }
+
+    /// Judges some of what is due. Returns whether there may be more.
+    async fn sweep_stride(&self, now: i64) -> Result<bool, Error> {
+        let mut client = self.client().await?;
+        let tx = client.transaction().await.map_err(Error::from_connection)?;
+        let lock = row(&*tx, &LOCK, &[]).await?.map(|row| column(&row, "is_ours")).transpose()?;
+        if lock != Some(true) {
+            return Ok(false);
+        }
+        let job = row(&*tx, &JOB, &[]).await?;
+        let found = match &job {
+            None => rows(&*tx, &DUE, &[&Timestamp(now), &STRIDE]).await?,
+            Some(job) => installs_of(&*tx, job).await?,
+        };
+        let id = |row: &Row| Ok::<_, Error>(InstallId::from_uuid(column(row, "install_id")?));
+        let ids = found.iter().map(id).collect::<Result<Vec<_>, _>>()?;
+        restate(self, &*tx, &ids).await?;
+        if let Some(job) = job {
+            let job: Uuid = column(&job, "id")?;
+            match ids.last() {
+                Some(last) => execute(&*tx, &ADVANCE, &[&job, last.as_uuid()]).await?,
+                None => execute(&*tx, &FINISH, &[&job]).await?,
+            };
+            tx.commit().await.map_err(Error::from_connection)?;
+            return Ok(true);
+        }
+        tx.commit().await.map_err(Error::from_connection)?;
+        Ok(ids.len() >= usize::try_from(STRIDE).unwrap_or(usize::MAX))
+    }
+}
+
+/// The next installs of what an operator has changed.
+async fn installs_of(client: &impl GenericClient, job: &Row) -> Result<Vec<Row>, Error> {
+    let after: Uuid = column(job, "after_install")?;
+    if let Some(license) = column::<Option<Uuid>>(job, "license_id")? {
+        return rows(client, &OF_LICENSE, &[&license, &after, &STRIDE]).await;
+    }
+    let profile: Option<Uuid> = column(job, "profile_id")?;
+    rows(client, &OF_PROFILE, &[&profile, &after, &STRIDE]).await
+}
+
+async fn restate(store: &Store, client: &impl GenericClient, ids: &[InstallId]) -> Result<(), Error> {
+    let now = store.clock().unix_seconds();
+    let subjects = store.load_subjects_in(client, ids).await?;
+    let kept: Vec<Kept> = subjects.iter().map(|subject| Kept::of(subject, now)).collect();
+    let time = |at: Option<i64>| at.map(Timestamp);
+    execute(
+        client,
+        &WRITE,
+        &[
+            &subjects.iter().map(|subject| subject.id.as_uuid()).collect::<Vec<_>>(),
+            &subjects.iter().map(|subject| subject.revision).collect::<Vec<_>>(),
+            &kept.iter().map(|kept| kept.shown.as_str()).collect::<Vec<_>>(),
+            &kept.iter().map(|kept| time(kept.due_at)).collect::<Vec<_>>(),
+            &kept.iter().map(|kept| time(kept.falls_at)).collect::<Vec<_>>(),
+            &subjects.iter().map(|subject| Timestamp(subject.last_contact)).collect::<Vec<_>>(),
+        ],
+    )
+    .await
+    .map(drop)
+}

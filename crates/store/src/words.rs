@@ -1,0 +1,37 @@
+//! Words to search for.
+
+/// Words, or their beginnings, all of which have to stand in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words(String);
+
+impl Words {
+    /// The words of what somebody typed: letters and digits, whatever stands between. None when there are none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let words = text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
+        let words: Vec<String> = words.map(|word| format!("'{word}':*")).collect();
+        (!words.is_empty()).then(|| Self(words.join(" & ")))
+    }
+
+    /// As PostgreSQL's text search reads them.
+    pub(crate) fn as_query(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Words;
+
+    #[test]
+    fn only_letters_and_digits_are_words_whatever_is_typed() {
+        for (text, query) in [
+            ("Acme", Some("'Acme':*")),
+            ("acme-render 2", Some("'acme':* & 'render':* & '2':*")),
+            ("a' | 'b:* !c", Some("'a':* & 'b':* & 'c':*")),
+            ("M\u{fc}ller", Some("'M\u{fc}ller':*")),
+            (" '&|!() ", None),
+        ] {
+            assert_eq!(Words::parse(text).as_ref().map(Words::as_query), query, "{text}");
+        }
+    }
+}

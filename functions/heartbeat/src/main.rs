@@ -1,0 +1,8 @@
+//! The heartbeat function as a Lambda binary.
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    edge::lambda::run(|name| std::env::var(name).ok(), heartbeat::router).await
+}

@@ -1,0 +1,8 @@
+//! The lease function as a Lambda binary.
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    edge::lambda::run(|name| std::env::var(name).ok(), |_| lease::router()).await
+}

@@ -1,0 +1,5 @@
+//! The functions' own binaries, run as Lambda runs them.
+
+mod start;
+mod thaw;
+mod trips;
