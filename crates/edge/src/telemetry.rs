@@ -10,6 +10,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use protocol::problem::Code;
@@ -72,6 +73,7 @@ pub struct Metrics {
     decisions: Family<Decided, Counter>,
     batches: Histogram,
     leases: Family<Leased, Counter>,
+    hold: Gauge,
 }
 
 impl Default for Metrics {
@@ -95,7 +97,13 @@ impl Default for Metrics {
             batches.clone(),
         );
         registry.register("leases", "Leases granted, returned, or refused for a reason", leases.clone());
-        Self { registry, answers, seconds, refusals, decisions, batches, leases }
+        let hold = Gauge::default();
+        registry.register(
+            "hold_until_seconds",
+            "When the incident hold ends, Unix time; 0: none is on",
+            hold.clone(),
+        );
+        Self { registry, answers, seconds, refusals, decisions, batches, leases, hold }
     }
 }
 
@@ -122,6 +130,11 @@ impl Metrics {
     /// A lease was `granted` or `returned`, or refused for this reason.
     pub fn leased(&self, outcome: &'static str) {
         self.leases.get_or_create(&Leased { outcome }).inc();
+    }
+
+    /// An incident hold is on until then, or none is.
+    pub(crate) fn held(&self, until: Option<i64>) {
+        self.hold.set(until.unwrap_or_default());
     }
 
     /// So many heartbeats went to the database together.

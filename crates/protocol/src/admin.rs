@@ -6,6 +6,7 @@
 
 mod audit;
 mod heartbeat;
+mod hold;
 mod install;
 mod judged;
 mod lease;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use audit::{ActorKind, AuditRow, ChainCheck};
 pub use heartbeat::Heartbeat;
+pub use hold::{Hold, NewHold};
 pub use install::{Agent, Fingerprints, HeldLease, Install, InstallStatus, Rebinding};
 pub use judged::{Judged, Step, TracedRule};
 pub use lease::{Lease, LeaseStatus, OfflineAnswer, OfflineRequestFile};

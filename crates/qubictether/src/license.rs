@@ -202,7 +202,7 @@ async fn change(operator: &Operator<'_>, id: LicenseId, terms: Terms) -> Result<
 }
 
 /// Reads what was said as a body is, so that both ways know the same bounds.
-fn read<T>(body: &str, body_of: impl FnOnce(Reader<'_>) -> Option<T>) -> Result<T, Error> {
+pub(crate) fn read<T>(body: &str, body_of: impl FnOnce(Reader<'_>) -> Option<T>) -> Result<T, Error> {
     let body = json::parse(body.as_bytes()).map_err(|error| Error::Usage(error.to_string()))?;
     Ok(json::read(&body, body_of).map_err(admin::Error::Invalid)?)
 }

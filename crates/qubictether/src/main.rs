@@ -5,6 +5,7 @@ mod backup;
 mod config;
 mod dev;
 mod error;
+mod hold;
 mod init;
 mod install;
 mod keys;
@@ -69,6 +70,9 @@ enum Command {
     /// Offline leases, and machines that are never online.
     #[command(subcommand)]
     Lease(lease::Command),
+    /// The incident hold: while it is on, no breach takes any install below grace.
+    #[command(subcommand)]
+    Hold(hold::Command),
     /// The keys that sign, and the root that vouches for them.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -111,6 +115,7 @@ async fn run(flags: &Flags, command: Command) -> Result<(), Error> {
         Command::License(command) => license::run(&Site::open(flags).await?.store, command, json).await,
         Command::Install(command) => install::run(&Site::open(flags).await?.store, command, json).await,
         Command::Lease(command) => lease::run(flags, command).await,
+        Command::Hold(command) => hold::run(&Site::open(flags).await?.store, command, json).await,
         Command::Keys(command) => keys::run(flags, command).await,
         Command::Backup(command) => backup::run(flags, &command).await,
         Command::User(command) => access::user(&Site::open(flags).await?.store, command, json).await,

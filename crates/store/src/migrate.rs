@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0017_create_heartbeat_counts", include_str!("../../../migrations/0017_create_heartbeat_counts.sql")),
     ("0018_index_searches", include_str!("../../../migrations/0018_index_searches.sql")),
     ("0019_stage_profiles", include_str!("../../../migrations/0019_stage_profiles.sql")),
+    ("0020_create_hold", include_str!("../../../migrations/0020_create_hold.sql")),
 ];
 
 /// Whoever migrates holds this advisory lock; the number means nothing.

@@ -29,6 +29,7 @@ fn statements() -> impl Iterator<Item = &'static Sql> {
         crate::heartbeat::STATEMENTS,
         crate::heartbeat_counts::STATEMENTS,
         crate::heartbeat_log::STATEMENTS,
+        crate::hold::STATEMENTS,
         crate::idempotency::STATEMENTS,
         crate::install::STATEMENTS,
         crate::keys::STATEMENTS,

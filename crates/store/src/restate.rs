@@ -2,7 +2,8 @@
 //!
 //! INVARIANT(states): `installs.shown` is what `install_states` says of an install, and a beat writes both when it is told
 //! something else. Whatever else moves a judgement makes the install due: an operator's action on it at once, one on its
-//! license or its profile by a row of `restatements`. A sweep judges what is due and says from when on it is due again.
+//! license, its profile or the incident hold by a row of `restatements`. A sweep judges what is due and says from when on it
+//! is due again.
 
 use policy::{Decision, State, evaluate, ladder};
 use protocol::admin::InstallStatus;
@@ -46,6 +47,12 @@ SELECT install_id FROM install_states WHERE license_id = $1 AND install_id > $2 
     OF_PROFILE (UUID, UUID, INT8) "-- restate.of_profile
 SELECT s.install_id FROM install_states s JOIN licenses l ON l.id = s.license_id
 WHERE l.profile_id = $1 AND s.install_id > $2 ORDER BY s.install_id LIMIT $3"
+
+    /// Installs after one whose judgement a hold moves: a breach of theirs has begun, and time still changes what they are.
+    /// Of all others neither the state nor the next rung's time is another under a hold.
+    BREACHED (UUID, INT8) "-- restate.breached
+SELECT install_id FROM install_states
+WHERE state IN ('grace', 'degraded', 'locked') AND due_at IS NOT NULL AND install_id > $1 ORDER BY install_id LIMIT $2"
 
     /// How far a job has come.
     ADVANCE (UUID, UUID) "-- restate.advance
@@ -149,6 +156,14 @@ impl Change<'_> {
         self.insert_restatement(None, Some(id.as_uuid())).await
     }
 
+    /// Has every install whose judgement a hold moves judged by the next sweep.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub(crate) async fn restate_breached(&self) -> Result<(), Error> {
+        self.insert_restatement(None, None).await
+    }
+
     async fn insert_restatement(&self, license: Option<&Uuid>, profile: Option<&Uuid>) -> Result<(), Error> {
         let (id, now) = (self.store.new_id(), Timestamp(self.store.clock().unix_seconds()));
         execute(&*self.tx, &INSERT, &[&id, &license, &profile, &now]).await.map(drop)
@@ -226,8 +241,10 @@ async fn installs_of(client: &impl GenericClient, job: &Row) -> Result<Vec<Row>,
     if let Some(license) = column::<Option<Uuid>>(job, "license_id")? {
         return rows(client, &OF_LICENSE, &[&license, &after, &STRIDE]).await;
     }
-    let profile: Option<Uuid> = column(job, "profile_id")?;
-    rows(client, &OF_PROFILE, &[&profile, &after, &STRIDE]).await
+    if let Some(profile) = column::<Option<Uuid>>(job, "profile_id")? {
+        return rows(client, &OF_PROFILE, &[&profile, &after, &STRIDE]).await;
+    }
+    rows(client, &BREACHED, &[&after, &STRIDE]).await
 }
 
 async fn restate(store: &Store, client: &impl GenericClient, ids: &[InstallId]) -> Result<(), Error> {

@@ -100,6 +100,8 @@ pub struct Subject {
     pub lease_barred_until: Option<i64>,
     /// When the database was last restored from a backup: older proofs may have been accepted before, and forgotten.
     pub restored_at: Option<i64>,
+    /// Until when the operator's incident hold lasts, or lasted.
+    pub held_until: Option<i64>,
     /// What `install_states` says of it.
     pub(crate) shown: String,
     /// The lease that it had when it was read.
@@ -129,7 +131,7 @@ impl Subject {
             lease_end: self.lease.map(|lease| lease.ends_at),
             clock_skew: self.clock_skew,
             agent_version: Some(self.agent_version.clone()),
-            held_until: None,
+            held_until: self.held_until,
         }
     }
 

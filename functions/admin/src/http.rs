@@ -8,6 +8,7 @@ mod audit;
 mod call;
 mod caller;
 mod heartbeats;
+mod hold;
 mod installs;
 mod leases;
 mod licenses;

@@ -1,7 +1,7 @@
 //! Installs: listed, explained by the engine, approved, suspended, resumed, revoked, reset, rebound.
 
 use edge::judge::judge;
-use policy::{remedy, trace};
+use policy::{Facts, evaluate, remedy, trace};
 use protocol::InstallId;
 use protocol::admin::{Agent, Fingerprints, HeldLease, Install, Judged, Step, Time, TracedRule};
 use store::{InstallAction, InstallFilter, InstallRow, LiveLease, Store, Subject};
@@ -77,13 +77,18 @@ fn name(action: &InstallAction) -> &'static str {
 /// An install with the fourteen rules, and what would mend it.
 fn explained(row: InstallRow, now: i64) -> Install {
     let (facts, profile) = (row.subject.facts(), row.subject.profile.clone());
-    let rules = trace(&facts, &profile.knobs.judging, now, &|at| Time(at).to_string());
+    let profile = &profile.knobs.judging;
+    let rules = trace(&facts, profile, now, &|at| Time(at).to_string());
     let rule =
         |rule: policy::Traced| TracedRule { rule: rule.rule, matched: rule.matched, because: rule.because };
     let install = judged(row, now);
+    let mended = remedy(install.decision.reason);
+    let unheld = evaluate(&Facts { held_until: None, ..facts }, profile, now).state;
+    let hold = install.held_until.filter(|_| unheld > install.decision.state);
+    let by = hold.map_or_else(String::new, |end| format!(", before the incident hold ends, {end}"));
     Install {
         state: install.decision.state,
-        remedy: remedy(install.decision.reason).map(str::to_owned),
+        remedy: mended.map(|what| format!("{what}{by}")),
         trace: rules.into_iter().map(rule).collect(),
         ..install
     }
@@ -93,7 +98,9 @@ fn judged(row: InstallRow, now: i64) -> Install {
     let InstallRow { name, version, state, subject } = row;
     let judgement = judge(&subject, now);
     let (status, holds_seat) = (subject.status(), subject.is_seated(now));
-    let Subject { id, license_id, activated_at, last_contact, clock_skew, seats_exceeded_at, .. } = subject;
+    let Subject {
+        id, license_id, activated_at, last_contact, clock_skew, seats_exceeded_at, held_until, ..
+    } = subject;
     Install {
         id,
         license_id,
@@ -102,6 +109,7 @@ fn judged(row: InstallRow, now: i64) -> Install {
         state,
         decision: Judged::new(&judgement.decision, now),
         ladder: judgement.ladder.into_iter().map(Step::from).collect(),
+        held_until: held_until.filter(|until| now < *until).map(Time),
         trace: Vec::new(),
         remedy: None,
         activated_at: Time(activated_at),

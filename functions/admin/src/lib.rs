@@ -8,6 +8,7 @@ pub mod api_key;
 pub mod audit;
 mod error;
 pub mod heartbeat;
+pub mod hold;
 mod http;
 pub mod install;
 pub mod lease;

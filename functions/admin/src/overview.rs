@@ -5,7 +5,7 @@ use protocol::admin::{FallingInstall, HourCount, Overview, RuleCount, StateCount
 use store::{FallingRow, HourRow, Store};
 
 use crate::error::Error;
-use crate::license;
+use crate::{hold, license};
 
 const DAY: i64 = 86_400;
 
@@ -43,6 +43,7 @@ pub async fn show(store: &Store) -> Result<Overview, Error> {
             .into_iter()
             .map(falling)
             .collect(),
+        hold: hold::show(store).await?,
         at: Time(now),
     })
 }

@@ -5,6 +5,7 @@ mod api_keys;
 mod audit;
 mod conventions;
 mod heartbeats;
+mod hold;
 mod installs;
 mod leases;
 mod licenses;
@@ -115,6 +116,10 @@ impl Client {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.call(Method::POST, path, body).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.call(Method::PUT, path, body).await
     }
 
     /// Changes something as it was last read.

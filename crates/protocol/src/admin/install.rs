@@ -84,6 +84,8 @@ pub struct Install {
     pub decision: Judged,
     /// What it will say, from when on, if nothing more is heard.
     pub ladder: Vec<Step>,
+    /// Until when the incident hold keeps its breaches from taking it below grace; null where none is on.
+    pub held_until: Option<Time>,
     /// All fourteen rules, on its own page.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<TracedRule>,

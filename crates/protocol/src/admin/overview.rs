@@ -3,7 +3,7 @@
 use policy::{Rule, State};
 use serde::{Deserialize, Serialize};
 
-use super::{License, Time};
+use super::{Hold, License, Time};
 use crate::{InstallId, LicenseId};
 
 /// What there is, and what is about to happen.
@@ -21,6 +21,8 @@ pub struct Overview {
     /// Installs that fall a rung within a week, ten at most, the first to fall first: those that another beat wouldn't hold
     /// back, or that are silent already.
     pub falling_installs: Vec<FallingInstall>,
+    /// The incident hold that is on.
+    pub hold: Hold,
     /// The instant of all this.
     pub at: Time,
 }

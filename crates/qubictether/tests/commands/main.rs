@@ -5,6 +5,7 @@ mod access;
 mod backup;
 mod dev;
 mod failures;
+mod hold;
 mod init;
 mod installs;
 mod keys;

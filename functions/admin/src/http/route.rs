@@ -133,7 +133,7 @@ macro_rules! verbs {
 }
 
 impl Route {
-    verbs!(get GET "get", post POST "post", patch PATCH "patch", delete DELETE "delete");
+    verbs!(get GET "get", post POST "post", put PUT "put", patch PATCH "patch", delete DELETE "delete");
 
     fn new<F>(
         (method, verb): (MethodFilter, &'static str),

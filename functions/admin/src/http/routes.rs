@@ -5,15 +5,15 @@
 
 use http::StatusCode;
 use protocol::admin::{
-    ApiKey, ApiKeyChange, AuditRow, ChainCheck, CreatedApiKey, Credentials, Heartbeat, Install, KeyRotation,
-    Lease, License, LicenseChange, LicenseWithKey, NewApiKey, NewLicense, NewProfile, NewUser, NewVersion,
+    ApiKey, ApiKeyChange, AuditRow, ChainCheck, CreatedApiKey, Credentials, Heartbeat, Hold, Install, KeyRotation,
+    Lease, License, LicenseChange, LicenseWithKey, NewApiKey, NewHold, NewLicense, NewProfile, NewUser, NewVersion,
     OfflineAnswer, OfflineRequestFile, Overview, Profile, ProfileVersion, Publication, Rebinding,
     RevealedKey, Role, Session, SigningKeys, TotpAction, TotpAnswer, User, UserChange,
 };
 
 use super::route::{Access, Route};
 use super::{
-    api_keys, audit, heartbeats, installs, leases, licenses, openapi, overview, profiles, session,
+    api_keys, audit, heartbeats, hold, installs, leases, licenses, openapi, overview, profiles, session,
     signing_keys, users,
 };
 
@@ -86,6 +86,11 @@ fn install_routes() -> Vec<Route> {
     vec![
         Route::get("/overview", VIEWER, "What there is, and what is about to happen", overview::show)
             .tells::<Overview>(),
+        Route::get("/hold", VIEWER, "The incident hold that is on", hold::show).tells::<Hold>(),
+        Route::put("/hold", OWNER, "Keep breaches from taking any install below grace", hold::set)
+            .reads::<NewHold>()
+            .tells::<Hold>(),
+        Route::delete("/hold", OWNER, "End the incident hold", hold::end).answers_nothing(),
         Route::get("/installs", VIEWER, "Installs", installs::list).lists::<Install>(&installs::FILTERS),
         Route::get("/installs/{id}", VIEWER, "An install, judged and explained now", installs::show)
             .shows::<Install>(),
