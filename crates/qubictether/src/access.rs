@@ -1,17 +1,17 @@
-//! `user add|list`, `api-key create|list`, `audit verify`: who may call the admin API, and what was done by it.
+//! `user add|list`, `api-key create|list`: who may call the admin API.
 
 use std::path::PathBuf;
 
 use admin::password::Password;
-use admin::{Operator, api_key, audit, user};
+use admin::{api_key, user};
 use clap::{Subcommand, ValueEnum};
-use protocol::admin::{ApiKey, ChainCheck, NewApiKey, Role, Time, User};
+use protocol::admin::{ApiKey, NewApiKey, Role, Time, User};
 use protocol::ambient::OsRandom;
 use serde_json::json;
 use store::Store;
 
 use crate::error::Error;
-use crate::{license, output};
+use crate::{account, license, output};
 
 /// How many rows a list prints at most.
 const MANY: i64 = 10_000;
@@ -73,12 +73,6 @@ pub(crate) enum ApiKeyCommand {
     List,
 }
 
-#[derive(Subcommand)]
-pub(crate) enum AuditCommand {
-    /// Walk the chain of hashes of the admin audit log; fails where a row was changed or removed
-    Verify,
-}
-
 pub(crate) async fn user(store: &Store, command: UserCommand, json: bool) -> Result<(), Error> {
     let UserCommand::Add { email, role, password_file } = command else {
         return list_users(store, json).await;
@@ -94,7 +88,7 @@ pub(crate) async fn user(store: &Store, command: UserCommand, json: bool) -> Res
         }
         None => (Password::generate(&OsRandom), false),
     };
-    let operator = Operator::at_the_command_line(store);
+    let operator = account::operator(store);
     let user = user::create_here(&operator, &email, role.into(), &password).await?;
     if json {
         let mut said = json!(user);
@@ -122,7 +116,7 @@ pub(crate) async fn api_key(store: &Store, command: ApiKeyCommand, json: bool) -
         return list_api_keys(store, json).await;
     };
     let wanted = NewApiKey { name, role: role.into(), expires_at: expires_at.map(Time) };
-    let created = api_key::create(&Operator::at_the_command_line(store), wanted).await?;
+    let created = api_key::create(&account::operator(store), wanted).await?;
     if json {
         return output::json(&created);
     }
@@ -146,20 +140,6 @@ async fn list_api_keys(store: &Store, json: bool) -> Result<(), Error> {
         &rows,
         "no API keys yet: qubictether api-key create …",
     )
-}
-
-pub(crate) async fn audit(store: &Store, command: &AuditCommand, json: bool) -> Result<(), Error> {
-    let AuditCommand::Verify = command;
-    let ChainCheck { intact, rows, hash, broken_at, detail } = audit::verify(store).await?;
-    if json {
-        output::json(&ChainCheck { intact, rows, hash, broken_at, detail: detail.clone() })?;
-    } else if intact {
-        output::line(&format!("{rows} rows hold; the last one's hash is {hash}"))?;
-    }
-    if intact {
-        return Ok(());
-    }
-    Err(Error::Tampered { at: broken_at.unwrap_or(rows + 1), detail: detail.unwrap_or_default() })
 }
 
 fn yes(is: bool) -> String {

@@ -2,13 +2,14 @@
 
 use clap::Subcommand;
 use protocol::admin::Time;
-use protocol::ambient::{Clock, SystemClock};
+use protocol::ambient::{Clock, OsRandom, SystemClock};
 use protocol::proof::{BUCKET_SECONDS, bucket};
 use serde_json::json;
+use store::Recording;
 
 use crate::config::Flags;
 use crate::error::Error;
-use crate::{init, output};
+use crate::{account, init, output};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -26,7 +27,7 @@ async fn restored(flags: &Flags) -> Result<(), Error> {
     let database = edge::open::database(&flags.settings()?, 1).await?;
     init::bring_up(&database).await?;
     let now = SystemClock.unix_seconds();
-    database.note_restore(now).await?;
+    database.note_restore(&Recording { actor: account::actor(), at: now, random: &OsRandom }).await?;
     let (restored_at, proofs_from) = (Time(now), Time((bucket(now) + 1) * BUCKET_SECONDS));
     if flags.json {
         return output::json(&json!({ "restored_at": restored_at, "proofs_from": proofs_from }));

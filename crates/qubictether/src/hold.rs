@@ -1,6 +1,6 @@
 //! `hold show|set|end`.
 
-use admin::{Operator, hold};
+use admin::hold;
 use clap::{Args, Subcommand};
 use protocol::admin::{Hold, NewHold, Time};
 use protocol::ambient::{Clock, SystemClock};
@@ -8,7 +8,7 @@ use serde_json::json;
 use store::Store;
 
 use crate::error::Error;
-use crate::{license, output};
+use crate::{account, license, output};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -62,7 +62,7 @@ fn seconds(text: &str) -> Result<i64, String> {
 }
 
 pub(crate) async fn run(store: &Store, command: Command, json: bool) -> Result<(), Error> {
-    let operator = Operator::at_the_command_line(store);
+    let operator = account::operator(store);
     let hold = match command {
         Command::Show => hold::show(store).await?,
         Command::Set(Set { end, reason }) => {

@@ -1,6 +1,6 @@
 //! `migrate` and `init`: the schema, the partitions, the keys, the first owner. Run again they find all done.
 
-use admin::{Operator, user};
+use admin::user;
 use clap::Args;
 use edge::config::KeyProvider;
 use edge::{Settings, open};
@@ -10,8 +10,8 @@ use store::{Database, Error as StoreError, KeysetTerms};
 
 use crate::config::Flags;
 use crate::error::Error;
-use crate::output;
 use crate::site::make_kek_file;
+use crate::{account, output};
 
 pub(crate) async fn migrate(flags: &Flags) -> Result<(), Error> {
     let settings = flags.settings()?;
@@ -48,7 +48,7 @@ pub(crate) async fn init(flags: &Flags, init: &Init) -> Result<(), Error> {
     let database = edge::open::database(&settings, 2).await?;
     let (made, root) = make_keys(&database, &settings).await?;
     let store = open::store(database, open::provider(&settings.key_provider).await?).await?;
-    let owner = user::create_first_owner(&Operator::at_the_command_line(&store), &init.owner_email).await?;
+    let owner = user::create_first_owner(&account::operator(&store), &init.owner_email).await?;
     if flags.json {
         let mut said = json!({ "root_public_key": root, "created": made });
         if let Some((owner, password)) = owner {

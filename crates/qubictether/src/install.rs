@@ -1,6 +1,6 @@
 //! `install list|show|approve|suspend|resume|revoke|reset|rebind`.
 
-use admin::{Expected, Operator, install};
+use admin::{Expected, install};
 use clap::Subcommand;
 use policy::State;
 use protocol::admin::{Install, InstallStatus};
@@ -8,7 +8,7 @@ use protocol::{Fingerprint, InstallId, LicenseId};
 use store::{InstallAction, InstallFilter, Store};
 
 use crate::error::Error;
-use crate::output;
+use crate::{account, output};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -88,7 +88,7 @@ pub(crate) async fn run(store: &Store, command: Command, json: bool) -> Result<(
         Command::Reset { install } => (install, InstallAction::Reset),
         Command::Rebind { install, fingerprint } => (install, InstallAction::Rebind(fingerprint)),
     };
-    let operator = Operator::at_the_command_line(store);
+    let operator = account::operator(store);
     print(&install::act(&operator, id, &Expected::ANY, &action).await?, json)
 }
 

@@ -4,7 +4,6 @@ mod rotation;
 
 use std::path::{Path, PathBuf};
 
-use admin::Operator;
 use admin::signing_key::{self, Keys};
 use admin::wrapped_key::{self, WrappedKey};
 use clap::{Args, Subcommand, ValueEnum};
@@ -18,9 +17,9 @@ use store::{Actor, KeyTerms, KeysetTerms, PublishedKeyset, Store};
 
 use crate::config::Flags;
 use crate::error::Error;
-use crate::output;
 use crate::rewrap::{self, Rewrap};
 use crate::site::Site;
+use crate::{account, output};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -152,11 +151,11 @@ pub(crate) async fn run(flags: &Flags, command: Command) -> Result<(), Error> {
 }
 
 async fn manage(flags: &Flags, command: WithOpenKeys) -> Result<(), Error> {
-    let actor = &Actor::command_line();
+    let actor = &account::actor();
     let settings = flags.settings()?;
     let store = Site::open(flags).await?.store;
     let newest = store.load_keyset().await?;
-    let operator = Operator::at_the_command_line(&store);
+    let operator = account::operator(&store);
     let keys = match command {
         WithOpenKeys::List => {
             let keys = signing_key::list(&store, terms(&settings, &newest, &[], actor)).await?;
@@ -232,7 +231,7 @@ async fn export(store: &Store, out: &Path, json: bool) -> Result<(), Error> {
     }
     write_roots(out, &roots)?;
     drop(roots);
-    store.forget_roots(&kids.iter().map(String::as_str).collect::<Vec<_>>(), &Actor::command_line()).await?;
+    store.forget_roots(&kids.iter().map(String::as_str).collect::<Vec<_>>(), &account::actor()).await?;
     if json {
         return output::json(&json!({ "file": out, "kids": kids }));
     }

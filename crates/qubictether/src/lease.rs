@@ -5,17 +5,17 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use admin::{Expected, Operator, lease, offline};
+use admin::{Expected, lease, offline};
 use clap::Subcommand;
 use edge::Edge;
 use protocol::admin::{Lease, LeaseStatus, OfflineAnswer};
 use protocol::{InstallId, LeaseId, LicenseId};
-use store::{Actor, LeaseFilter, Store};
+use store::{LeaseFilter, Store};
 
 use crate::config::Flags;
 use crate::error::Error;
-use crate::output;
 use crate::site::Site;
+use crate::{account, output};
 
 /// A request file is far smaller.
 const LARGEST: u64 = 16 * 1024;
@@ -66,7 +66,7 @@ pub(crate) async fn run(flags: &Flags, command: Command) -> Result<(), Error> {
             list(&lease::list(&store, &filter, after, limit).await?, flags.json)
         }
         Command::Revoke { lease } => {
-            let operator = Operator::at_the_command_line(&store);
+            let operator = account::operator(&store);
             print(&lease::revoke(&operator, lease, &Expected::ANY).await?, flags.json)
         }
         Command::Answer { request, out } => answer(flags, store, &request, out.as_deref()).await,
@@ -111,7 +111,7 @@ async fn answer(flags: &Flags, store: Store, request: &Path, out: Option<&Path>)
     let edge = Edge::new(store, settings);
     // A request is answered once: before that there has to be a place for the answer.
     let draft = out.map(Draft::create).transpose()?;
-    let answered = offline::answer(&edge, &Actor::command_line(), &request).await?;
+    let answered = offline::answer(&edge, &account::actor(), &request).await?;
     let written = draft.map(|draft| draft.write(&answered)).transpose()?;
     if flags.json {
         return output::json(&answered);

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use store::{LicenseFilter, Store};
 
 use crate::error::Error;
-use crate::output;
+use crate::{account, output};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -161,7 +161,7 @@ pub(crate) fn end(text: &str) -> Result<i64, String> {
 }
 
 pub(crate) async fn run(store: &Store, command: Command, json: bool) -> Result<(), Error> {
-    let (operator, any) = (Operator::at_the_command_line(store), Expected::ANY);
+    let (operator, any) = (account::operator(store), Expected::ANY);
     let license = match command {
         Command::Create(create) => return make(&operator, create, json).await,
         Command::List { product, customer, status, after, limit } => {

@@ -1,6 +1,8 @@
 //! The operator's program: `serve`, and commands over the same use cases.
 
 mod access;
+mod account;
+mod audit;
 mod backup;
 mod config;
 mod dev;
@@ -87,7 +89,7 @@ enum Command {
     ApiKey(access::ApiKeyCommand),
     /// The admin audit log.
     #[command(subcommand)]
-    Audit(access::AuditCommand),
+    Audit(audit::Command),
     /// The policy engine over JSON lines: facts and profiles in, answers out.
     #[command(subcommand)]
     Policy(policy_lines::Command),
@@ -120,7 +122,7 @@ async fn run(flags: &Flags, command: Command) -> Result<(), Error> {
         Command::Backup(command) => backup::run(flags, &command).await,
         Command::User(command) => access::user(&Site::open(flags).await?.store, command, json).await,
         Command::ApiKey(command) => access::api_key(&Site::open(flags).await?.store, command, json).await,
-        Command::Audit(command) => access::audit(&Site::open(flags).await?.store, &command, json).await,
+        Command::Audit(command) => audit::run(&Site::open(flags).await?.store, command, json).await,
         Command::Policy(command) => policy_lines::run(&command),
     }
 }

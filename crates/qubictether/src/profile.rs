@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use admin::{Operator, profile};
+use admin::profile;
 use clap::{Args, Subcommand};
 use protocol::admin::Profile;
 use serde_json::json;
 use store::Store;
 
 use crate::error::Error;
-use crate::output;
+use crate::{account, output};
 
 /// How many rows a list prints at most.
 const MANY: i64 = 10_000;
@@ -63,7 +63,7 @@ impl Knobs {
 }
 
 pub(crate) async fn run(store: &Store, command: Command, json: bool) -> Result<(), Error> {
-    let operator = Operator::at_the_command_line(store);
+    let operator = account::operator(store);
     let profile = match command {
         Command::List => return list(store, json).await,
         Command::Create { name, knobs } => profile::create(&operator, &name, &knobs.text()?).await?,

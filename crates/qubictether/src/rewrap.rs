@@ -3,12 +3,14 @@
 use clap::{Args, ValueEnum};
 use edge::config::KeyProvider;
 use edge::open;
+use protocol::ambient::{Clock, OsRandom, SystemClock};
 use serde_json::json;
+use store::Recording;
 
 use crate::config::Flags;
 use crate::error::Error;
-use crate::output;
 use crate::site::make_kek_file;
+use crate::{account, output};
 
 #[derive(Args)]
 pub(crate) struct Rewrap {
@@ -55,7 +57,9 @@ pub(crate) async fn run(flags: &Flags, rewrap: &Rewrap) -> Result<(), Error> {
     }
     let to = open::provider(&target).await?;
     let database = edge::open::database(&settings, 1).await?;
-    let done = database.rewrap_keys(&*from, &*to).await?;
+    let at = SystemClock.unix_seconds();
+    let recording = Recording { actor: account::actor(), at, random: &OsRandom };
+    let done = database.rewrap_keys(&*from, &*to, &recording).await?;
     if flags.json {
         let done = json!({ "rewrapped": done.moved, "already": done.already, "wrapped_by": done.by });
         return output::json(&done);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use admin::{Operator, user};
+use admin::user;
 use axum::Router;
 use clap::Args;
 use edge::{Edge, envelope, health, open};
@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Flags;
 use crate::dev::Dev;
 use crate::error::Error;
-use crate::{init, listen, output, telemetry, upkeep};
+use crate::{account, init, listen, output, telemetry, upkeep};
 
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -58,7 +58,7 @@ pub(crate) async fn run(flags: &Flags, serve: &Serve) -> Result<(), Error> {
     let store = open::store(database, open::provider(&settings.key_provider).await?).await?;
     let owner = match dev {
         Some(_) => {
-            let operator = Operator::at_the_command_line(&store);
+            let operator = account::operator(&store);
             user::create_first_owner(&operator, init::FIRST_OWNER).await?
         }
         None => None,

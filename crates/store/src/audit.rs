@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use protocol::admin::ActorKind;
+use protocol::ambient::{Random, array};
 use sha2::{Digest, Sha256};
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
@@ -69,6 +70,24 @@ impl Actor {
     /// Whoever runs the operator's program.
     pub fn command_line() -> Self {
         Self { kind: ActorKind::CommandLine, id: None, name: "command line".to_owned(), address: None }
+    }
+}
+
+/// What a change is recorded by where no store is open: the keys may not open, or be what is changed.
+pub struct Recording<'a> {
+    /// Who changes something.
+    pub actor: Actor,
+    /// When, Unix seconds.
+    pub at: i64,
+    /// What the row's id is drawn from.
+    pub random: &'a dyn Random,
+}
+
+impl Recording<'_> {
+    /// Writes the row. It comes last in its transaction.
+    pub(crate) async fn write(&self, client: &impl GenericClient, changed: &Changed) -> Result<(), Error> {
+        let id = protocol::id::v7(self.at.saturating_mul(1_000), array(self.random));
+        insert(client, id, self.at, &self.actor, changed).await
     }
 }
 

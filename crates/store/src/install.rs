@@ -65,13 +65,16 @@ WHERE id = $1 AND revoked_at IS NULL"
     RESET (UUID) "-- install.reset
 UPDATE installs SET clone_suspected_at = NULL, reactivations = '{}', next_reactivation_free = true, secrets = NULL,
        version = version + 1, revision = revision + 1
-WHERE id = $1 AND revoked_at IS NULL AND deactivated_at IS NULL"
+WHERE id = $1 AND revoked_at IS NULL AND deactivated_at IS NULL
+  AND (clone_suspected_at IS NOT NULL OR reactivations <> '{}' OR NOT next_reactivation_free OR secrets IS NOT NULL)"
 
     /// Binds the fingerprint that is given, else the one last observed, and clears suspicion.
     REBIND (UUID, TEXT) "-- install.rebind
 UPDATE installs SET bound = coalesce($2, observed), observed = coalesce($2, observed), clone_suspected_at = NULL,
        drift_learned_at = NULL, version = version + 1, revision = revision + 1
-WHERE id = $1 AND revoked_at IS NULL AND deactivated_at IS NULL"
+WHERE id = $1 AND revoked_at IS NULL AND deactivated_at IS NULL
+  AND (bound <> coalesce($2, observed) OR observed <> coalesce($2, observed) OR clone_suspected_at IS NOT NULL
+       OR drift_learned_at IS NOT NULL)"
 }
 
 /// An install as it stands.

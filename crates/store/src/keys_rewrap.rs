@@ -1,7 +1,11 @@
 //! Moving the wrapped keys from one key-encryption key to another.
 
-use keyring::{Context, KeyEncryption, KmsFault, Purpose, Wrapped};
+use std::collections::BTreeSet;
 
+use keyring::{Context, KeyEncryption, KmsFault, Purpose, Wrapped};
+use serde_json::json;
+
+use crate::audit::{Changed, Recording};
 use crate::contact::corrupt;
 use crate::keys::LOCK;
 use crate::sql::{column, execute, rows, statements};
@@ -40,29 +44,39 @@ impl Database {
         &self,
         from: &dyn KeyEncryption,
         to: &dyn KeyEncryption,
+        recorded: &Recording<'_>,
     ) -> Result<Rewrapped, Error> {
         let mut client = self.client().await?;
         let tx = client.transaction().await.map_err(Error::from_connection)?;
         tx.batch_execute(LOCK).await.map_err(Error::from_connection)?;
-        let (mut moved, mut already, mut by) = (Vec::new(), 0, None);
+        let (mut moved, mut already, mut by, mut were) = (Vec::new(), 0, None, BTreeSet::new());
         for row in rows(&*tx, &WRAPPED_BY, &[]).await? {
             let purpose: Purpose = column::<&str>(&row, "purpose")?.parse().map_err(corrupt("purpose"))?;
             let version: i32 = column(&row, "version")?;
             let context = Context { purpose, version: version.unsigned_abs() };
+            let wrapped_by: String = column(&row, "wrapped_by")?;
             if let Some(wrapped) = rewrap(&context, column(&row, "wrapped")?, from, to).await? {
                 by = Some(wrapped.by.clone());
+                were.insert(wrapped_by);
                 moved.push((purpose, version, wrapped));
             } else {
                 already += 1;
-                by = Some(column(&row, "wrapped_by")?);
+                by = Some(wrapped_by);
             }
         }
+        let by = by.ok_or(Error::NoKeys)?;
         // Written at the end: whoever reserves seals has to wait for the rows from here on, and not for KMS.
         for (purpose, version, wrapped) in &moved {
             execute(&*tx, &REWRAP, &[&purpose.as_str(), version, &wrapped.bytes, &wrapped.by]).await?;
         }
+        if !moved.is_empty() {
+            let wrapped = |by: serde_json::Value| Some(json!({ "wrapped_by": by }).to_string());
+            let (before, after) = (wrapped(json!(were)), wrapped(json!([by])));
+            let (action, resource, id) = ("wrapped_key.rewrap", "wrapped_key", "all".to_owned());
+            recorded.write(&*tx, &Changed { action, resource, id, before, after }).await?;
+        }
         tx.commit().await.map_err(Error::from_connection)?;
-        Ok(Rewrapped { moved: moved.len(), already, by: by.ok_or(Error::NoKeys)? })
+        Ok(Rewrapped { moved: moved.len(), already, by })
     }
 }
 

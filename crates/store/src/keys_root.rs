@@ -4,6 +4,7 @@ use jose_jwt::{PublicKey, SigningKey, jws};
 use keyring::Keyring;
 use protocol::claims::RootClaims;
 use protocol::keyset::sign_successor;
+use serde_json::json;
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
@@ -34,7 +35,7 @@ UPDATE root_keys SET successor = $2, replaced_at = coalesce(replaced_at, $3) WHE
 
     /// The private halves leave.
     FORGET (TEXT_ARRAY) "-- keys_root.forget
-UPDATE root_keys SET private_key = NULL WHERE kid = ANY($1) AND private_key IS NOT NULL"
+UPDATE root_keys SET private_key = NULL WHERE kid = ANY($1) AND private_key IS NOT NULL RETURNING kid"
 }
 
 /// A root key, as far as it may be told.
@@ -107,7 +108,8 @@ impl Store {
         insert(&*tx, id, new.public(), &sealed, now).await?;
         keys_keyset::sign(&*tx, &new, terms.keysets, now).await?;
         if let Some(actor) = terms.actor {
-            self.record(&*tx, actor, ("root_key.rotate", new.kid()), (None, None)).await?;
+            let signs = |key: &SigningKey| Some(json!({ "kid": key.kid() }).to_string());
+            self.record(&*tx, actor, ("root_key.rotate", new.kid()), (signs(&old), signs(&new))).await?;
         }
         tx.commit().await.map_err(Error::from_connection)
     }
@@ -132,12 +134,14 @@ impl Store {
     pub async fn forget_roots(&self, kids: &[&str], actor: &Actor) -> Result<u64, Error> {
         let mut client = self.client().await?;
         let tx = keys_change::begin(&mut client).await?;
-        let forgotten = execute(&*tx, &FORGET, &[&kids]).await?;
-        for kid in kids {
-            self.record(&*tx, actor, ("root_key.export", kid), (None, None)).await?;
+        let forgotten = rows(&*tx, &FORGET, &[&kids]).await?;
+        for kid in &forgotten {
+            let kid = column(kid, "kid")?;
+            let here = |is: bool| Some(json!({ "in_database": is }).to_string());
+            self.record(&*tx, actor, ("root_key.export", kid), (here(true), here(false))).await?;
         }
         tx.commit().await.map_err(Error::from_connection)?;
-        Ok(forgotten)
+        Ok(forgotten.len() as u64)
     }
 
     /// The root that signs now: from the database, or from among `roots`. The caller holds the lock.

@@ -6,6 +6,7 @@
 
 use keyring::signing::OVERLAP;
 use keyring::{Context, Purpose};
+use serde_json::json;
 use tokio_postgres::{GenericClient, Row};
 
 use crate::audit::Actor;
@@ -101,7 +102,9 @@ impl Store {
         let wrapped = self.provider.wrap(&to, &seed(self.random())).await?;
         execute(&*tx, &REPLACE, &[&purpose.as_str(), &Timestamp(now)]).await?;
         insert_wrapped(&*tx, to, &wrapped, now).await?;
-        self.record(&*tx, actor, ("wrapped_key.rotate", &to.to_string()), (None, None)).await?;
+        let active = |key: Context| Some(json!({ "active": key.version }).to_string());
+        let states = (active(newest.context), active(to));
+        self.record(&*tx, actor, ("wrapped_key.rotate", &to.to_string()), states).await?;
         tx.commit().await.map_err(Error::from_connection)?;
         self.refresh_keys(&**client, None).await?;
         Ok(Rotation { to, settled_at: now + OVERLAP, is_new: true })
@@ -136,7 +139,9 @@ impl Store {
         let mut client = self.client().await?;
         let tx = keys_change::begin(&mut client).await?;
         execute(&*tx, &DESTROY, &[&key.purpose.as_str(), &key.version.cast_signed(), &now]).await?;
-        self.record(&*tx, actor, ("wrapped_key.destroy", &key.to_string()), (None, None)).await?;
+        let is = |status: &str| Some(json!({ "status": status }).to_string());
+        let states = (is("retired"), is("destroyed"));
+        self.record(&*tx, actor, ("wrapped_key.destroy", &key.to_string()), states).await?;
         tx.commit().await.map_err(Error::from_connection)?;
         self.refresh_keys(&**client, None).await
     }

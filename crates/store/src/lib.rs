@@ -59,7 +59,7 @@ use protocol::ambient::{Clock, Random};
 
 pub use activation::{Activated, Activation, Candidate, Connection, LicenseToActivate, Machine};
 pub use api_keys::ApiKeyRow;
-pub use audit::{Actor, AuditFilter, AuditLogRow, Chain, Changed};
+pub use audit::{Actor, AuditFilter, AuditLogRow, Chain, Changed, Recording};
 pub use change::Change;
 pub use error::Error;
 pub use heartbeat_counts::{HourRow, RuleRow};

@@ -31,7 +31,7 @@ FROM licenses WHERE id = $1"
 }
 
 /// What a license is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewLicense {
     /// What it is for.
     pub product: ProductCode,

@@ -1,5 +1,9 @@
 //! A database that was restored from a backup has forgotten which proofs it accepted since.
 
+use protocol::admin::Time;
+use serde_json::json;
+
+use crate::audit::{Changed, Recording};
 use crate::sql::{Timestamp, execute, statements};
 use crate::{Database, Error};
 
@@ -10,12 +14,20 @@ INSERT INTO restores (restored_at) VALUES ($1) ON CONFLICT DO NOTHING"
 }
 
 impl Database {
-    /// Notes that the database was restored from a backup by `now`: contacts are judged only by proofs of later buckets.
+    /// Notes that the database was restored from a backup by the instant of the recording: contacts are judged only by
+    /// proofs of later buckets.
     ///
     /// # Errors
     /// When the database isn't available or refuses.
-    pub async fn note_restore(&self, now: i64) -> Result<(), Error> {
-        execute(&**self.client().await?, &INSERT, &[&Timestamp(now)]).await?;
-        Ok(())
+    pub async fn note_restore(&self, by: &Recording<'_>) -> Result<(), Error> {
+        let mut client = self.client().await?;
+        let tx = client.transaction().await.map_err(Error::from_connection)?;
+        if execute(&*tx, &INSERT, &[&Timestamp(by.at)]).await? > 0 {
+            let at = Time(by.at).to_string();
+            let after = Some(json!({ "restored_at": at }).to_string());
+            let (action, resource) = ("backup.restored", "backup");
+            by.write(&*tx, &Changed { action, resource, id: at, before: None, after }).await?;
+        }
+        tx.commit().await.map_err(Error::from_connection)
     }
 }

@@ -11,7 +11,7 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 use uuid::Uuid;
 
 use crate::contact::secrets_place;
-use crate::{Database, KeysetTerms, Store, migrate};
+use crate::{Actor, Database, KeysetTerms, Recording, Store, migrate};
 
 /// The time at which every test begins, Unix seconds.
 pub const START: i64 = 1_790_000_123;
@@ -115,6 +115,11 @@ fn with_database(server: &str, name: &str) -> String {
         server.split_once('?').map_or((server, String::new()), |(url, q)| (url, format!("?{q}")));
     let base = before.rsplit_once('/').map_or(before, |(base, _)| base);
     format!("{base}/{name}{query}")
+}
+
+/// What a change at an instant is recorded by.
+pub fn recording(at: i64) -> Recording<'static> {
+    Recording { actor: Actor::command_line(), at, random: &protocol::ambient::OsRandom }
 }
 
 /// Names have to differ between processes that run at once.

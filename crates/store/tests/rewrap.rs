@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keyring::{Context, KeyEncryption, LocalProvider, Pending, Wrapped};
 use protocol::ambient::SeededRandom;
-use store::testing::{KEK, START, TestDatabase};
+use store::testing::{KEK, START, TestDatabase, recording};
 use store::{Error, Store};
 use zeroize::Zeroizing;
 
@@ -28,7 +28,7 @@ async fn every_key_moves_to_the_other_and_a_store_that_was_open_goes_on() {
     let before = test.store(1).await;
     let (old, new) = (local(KEK), local([9; 32]));
     let count: usize = test.value("SELECT count(*) FROM wrapped_keys").await.parse().unwrap();
-    let done = test.database().rewrap_keys(&old, &new).await.unwrap();
+    let done = test.database().rewrap_keys(&old, &new, &recording(START)).await.unwrap();
     assert_eq!((done.moved, done.already, &*done.by), (count, 0, new.id()));
     assert_eq!(test.value("SELECT DISTINCT wrapped_by FROM wrapped_keys").await, new.id());
 
@@ -45,14 +45,14 @@ async fn every_key_moves_to_the_other_and_a_store_that_was_open_goes_on() {
 async fn what_has_moved_stays_as_it_is() {
     let test = TestDatabase::new().await;
     let (old, new) = (local(KEK), local([9; 32]));
-    let moved = test.database().rewrap_keys(&old, &new).await.unwrap().moved;
+    let moved = test.database().rewrap_keys(&old, &new, &recording(START)).await.unwrap().moved;
     let once = test.value(WRAPPED).await;
     for from in [&old, &new] {
-        let again = test.database().rewrap_keys(from, &new).await.unwrap();
+        let again = test.database().rewrap_keys(from, &new, &recording(START)).await.unwrap();
         assert_eq!((again.moved, again.already, &*again.by), (0, moved, new.id()));
     }
     assert_eq!(test.value(WRAPPED).await, once);
-    let back = test.database().rewrap_keys(&new, &old).await.unwrap();
+    let back = test.database().rewrap_keys(&new, &old, &recording(START)).await.unwrap();
     assert_eq!((back.moved, &*back.by), (moved, old.id()));
     open(&test, KEK).await.unwrap();
 }
@@ -88,14 +88,14 @@ async fn nothing_is_written_unless_every_key_unwraps_under_the_other() {
     let before = test.value(WRAPPED).await;
     for unwraps in [None, Some([0; 32])] {
         let broken = Broken { inner: local([9; 32]), unwraps };
-        let refused = test.database().rewrap_keys(&local(KEK), &broken).await;
+        let refused = test.database().rewrap_keys(&local(KEK), &broken, &recording(START)).await;
         assert!(matches!(refused, Err(Error::Keyring(keyring::Error::Unwrap { .. }))), "{refused:?}");
         assert_eq!(test.value(WRAPPED).await, before);
     }
-    let refused = test.database().rewrap_keys(&local([8; 32]), &local([9; 32])).await;
+    let refused = test.database().rewrap_keys(&local([8; 32]), &local([9; 32]), &recording(START)).await;
     assert!(matches!(refused, Err(Error::Keyring(keyring::Error::Unwrap { .. }))), "{refused:?}");
     assert_eq!(test.value(WRAPPED).await, before, "from a key that isn't the one");
     test.run("DELETE FROM wrapped_keys").await;
-    let refused = test.database().rewrap_keys(&local(KEK), &local([9; 32])).await;
+    let refused = test.database().rewrap_keys(&local(KEK), &local([9; 32]), &recording(START)).await;
     assert!(matches!(refused, Err(Error::NoKeys)), "{refused:?}");
 }

@@ -298,7 +298,7 @@ async fn what_an_operator_changes_stands_in_the_audit_log_and_what_is_due_does_n
         [
             r#"signing_key.rotate token lease {"keyset":3}"#.to_owned(),
             format!(r#"signing_key.taint {bad} {{"keyset":4}}"#),
-            format!("root_key.rotate {} -", root.kid()),
+            format!(r#"root_key.rotate {0} {{"kid":"{0}"}}"#, root.kid()),
         ]
     );
 }

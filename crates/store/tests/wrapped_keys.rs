@@ -9,7 +9,7 @@ use policy::{Knobs, evaluate};
 use protocol::ambient::{Clock, SeededRandom};
 use protocol::secrets::Secrets;
 use protocol::{InstallId, LicenseKey, Secret};
-use store::testing::{KEK, START, TestDatabase, TestLicense};
+use store::testing::{KEK, START, TestDatabase, TestLicense, recording};
 use store::{Actor, Audit, Brought, Contact, Error, Outcome, Progress, Rotation, Store, Subject};
 
 const DATA_KEY: Context = Context { purpose: Purpose::DataKey, version: 1 };
@@ -221,9 +221,9 @@ async fn an_old_copy_opens_with_the_retired_key_and_says_so_when_that_is_destroy
 
     let (from, to) =
         ([KEK, [1; 32]]).map(|key| LocalProvider::from_key(key, Arc::new(SeededRandom::new(5)))).into();
-    let moved = store.database().rewrap_keys(&from, &to).await.unwrap();
+    let moved = store.database().rewrap_keys(&from, &to, &recording(START)).await.unwrap();
     assert_eq!(moved.moved, 3, "what was destroyed stays so");
-    store.database().rewrap_keys(&to, &from).await.unwrap();
+    store.database().rewrap_keys(&to, &from, &recording(START)).await.unwrap();
 
     site.database.run(restore).await;
     for store in [&store, &site.store(4).await] {

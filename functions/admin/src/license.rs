@@ -62,7 +62,7 @@ pub async fn show(store: &Store, id: LicenseId) -> Result<License, Error> {
     store.find_license(id).await?.map(shown).ok_or_else(|| Error::not_found("license", &id))
 }
 
-/// Changes a license's terms. Its installs are told at their next beat.
+/// Changes a license's terms. Its installs are told at their next beat. To what they are is done.
 ///
 /// # Errors
 /// When there is no such license or profile, it has changed since, it is revoked, or it would end before it starts.
@@ -93,6 +93,9 @@ pub async fn change(
         lease_max_seconds: wanted.lease_max_seconds.unwrap_or(old.lease_max_seconds),
         metadata: text(wanted.metadata, &old.metadata),
     };
+    if terms == *old {
+        return Ok(shown(before));
+    }
     check(operator.store, &terms).await?;
     let after = shown(change.update_license(&before, &terms).await?);
     change.restate_license(id).await?;

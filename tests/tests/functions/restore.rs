@@ -1,7 +1,7 @@
 //! A database that was restored from a backup: what it has forgotten is not accepted a second time.
 
 use protocol::proof::Operation;
-use store::testing::START;
+use store::testing::{START, recording};
 
 use crate::World;
 
@@ -17,8 +17,8 @@ async fn proofs_of_buckets_up_to_the_restore_are_put_off_and_no_replay_is_accept
     assert_eq!(beat().await.word(), "200 authorized");
 
     world.database.run(FORGET).await;
-    world.database.database().note_restore(START).await.unwrap();
-    world.database.database().note_restore(START).await.unwrap();
+    world.database.database().note_restore(&recording(START)).await.unwrap();
+    world.database.database().note_restore(&recording(START)).await.unwrap();
     let stored = "SELECT i::text FROM installs i";
     let before = world.database.value(stored).await;
     let next_bucket = (START / 300 + 1) * 300;
@@ -55,7 +55,7 @@ async fn of_several_restores_the_last_one_counts() {
     let world = World::new().await;
     let mut agent = world.agent(1).await;
     for at in [START, START - 86_400] {
-        world.database.database().note_restore(at).await.unwrap();
+        world.database.database().note_restore(&recording(at)).await.unwrap();
     }
     assert_eq!(agent.beat(&world.server).await.word(), "503 unavailable");
 }
@@ -65,7 +65,7 @@ async fn an_install_that_was_activated_after_the_backup_activates_again_at_once(
     let world = World::new().await;
     let mut gone = world.agent(1).await;
     world.database.run("DELETE FROM installs").await;
-    world.database.database().note_restore(START).await.unwrap();
+    world.database.database().note_restore(&recording(START)).await.unwrap();
     assert_eq!(gone.beat(&world.server).await.word(), "401 invalid_proof");
     assert_ne!(world.agent(1).await.install, gone.install);
 }
@@ -76,7 +76,7 @@ async fn after_a_restore_the_keyset_is_above_every_version_that_agents_have_seen
     let version = async || world.agent(1).await.beat(&world.server).await.claims()["ksv"].clone();
     assert_eq!(version().await, 1);
     world.pass(600);
-    world.database.database().note_restore(START + 600).await.unwrap();
+    world.database.database().note_restore(&recording(START + 600)).await.unwrap();
     world.pass(300);
     assert_eq!(version().await, START + 600);
     world.pass(31);

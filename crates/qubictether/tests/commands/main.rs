@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
 
 mod access;
+mod audit;
 mod backup;
 mod dev;
 mod failures;
