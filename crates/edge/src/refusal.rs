@@ -58,6 +58,11 @@ impl Refusal {
         Self { errors, ..Self::new(Code::Invalid, "The query's parameters are not as described.") }
     }
 
+    /// 409: what some of those are that were named forbids it; nothing was done to any.
+    pub fn conflicts(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::new(Code::Conflict, "What some of them are forbids it; nothing was done.") }
+    }
+
     /// 503: the bounded queue is full.
     pub fn overloaded() -> Self {
         Self {

@@ -8,6 +8,7 @@ mod audit;
 mod heartbeat;
 mod hold;
 mod install;
+mod installs;
 mod judged;
 mod lease;
 mod license;
@@ -26,6 +27,7 @@ pub use audit::{ActorKind, AuditRow, ChainCheck};
 pub use heartbeat::Heartbeat;
 pub use hold::{Hold, NewHold};
 pub use install::{Agent, Fingerprints, HeldLease, Install, InstallStatus, Rebinding};
+pub use installs::{ChangedInstalls, ChosenInstalls};
 pub use judged::{Judged, Step, TracedRule};
 pub use lease::{Lease, LeaseStatus, OfflineAnswer, OfflineRequestFile};
 pub use license::{

@@ -108,6 +108,8 @@ ids! {
     ActorId;
     /// A row of the admin audit log.
     AuditId;
+    /// What an operator did to several things at once.
+    BatchId;
     /// A row of the audit log of contacts.
     HeartbeatId;
 }

@@ -100,7 +100,12 @@ impl Error {
             Self::Admin(admin::Error::NotFound { .. }) => 3,
             Self::Admin(admin::Error::Refused(refusal)) if refusal.code() == Code::Malformed => 2,
             Self::Admin(admin::Error::Refused(refusal)) if refusal.code().status() >= 500 => 5,
-            Self::Admin(admin::Error::Conflict(_) | admin::Error::Stale | admin::Error::Refused(_)) => 4,
+            Self::Admin(
+                admin::Error::Conflict(_)
+                | admin::Error::Conflicts(_)
+                | admin::Error::Stale
+                | admin::Error::Refused(_),
+            ) => 4,
             Self::Store(
                 store::Error::Unavailable(_)
                 | store::Error::NotMigrated(_)

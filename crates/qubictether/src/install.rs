@@ -1,14 +1,15 @@
 //! `install list|show|approve|suspend|resume|revoke|reset|rebind`.
 
-use admin::{Expected, install};
-use clap::Subcommand;
+use admin::{Expected, bulk, install};
+use clap::{Args, Subcommand};
 use policy::State;
-use protocol::admin::{Install, InstallStatus};
+use protocol::admin::{ChangedInstalls, ChosenInstalls, Install, InstallStatus};
 use protocol::{Fingerprint, InstallId, LicenseId};
+use serde_json::json;
 use store::{InstallAction, InstallFilter, Store};
 
 use crate::error::Error;
-use crate::{account, output};
+use crate::{account, license, output};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -35,31 +36,16 @@ pub(crate) enum Command {
         /// Its id
         install: InstallId,
     },
-    /// Let a pending install work
-    Approve {
-        /// Its id
-        install: InstallId,
-    },
-    /// Suspend an install until it is resumed
-    Suspend {
-        /// Its id
-        install: InstallId,
-    },
-    /// End an install's suspension
-    Resume {
-        /// Its id
-        install: InstallId,
-    },
-    /// Revoke an install, for good: its seat is free
-    Revoke {
-        /// Its id
-        install: InstallId,
-    },
+    /// Let a pending install work, or a license's
+    Approve(Which),
+    /// Suspend an install, or a license's, until it is resumed
+    Suspend(Which),
+    /// End an install's suspension, or those of a license's
+    Resume(Which),
+    /// Revoke an install, or a license's, for good: the seat is free
+    Revoke(Which),
     /// Clear suspicion and the count of reactivations, and kill the secret: the agent activates again
-    Reset {
-        /// Its id
-        install: InstallId,
-    },
+    Reset(Which),
     /// Bind the fingerprint last observed (or the one given), and clear suspicion
     Rebind {
         /// Its id
@@ -70,26 +56,66 @@ pub(crate) enum Command {
     },
 }
 
+/// One install; or those that are named of a license, or all: then to each of them, or to none.
+#[derive(Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Which {
+    /// Its id; with --license-id up to a thousand of them
+    #[arg(value_name = "INSTALL", conflicts_with = "all")]
+    installs: Vec<InstallId>,
+    /// The license whose installs they are
+    #[arg(long, value_name = "ID")]
+    license_id: Option<LicenseId>,
+    /// Every install of the license that it can be done to
+    #[arg(long, requires = "license_id")]
+    all: bool,
+}
+
 fn fingerprint(text: &str) -> Result<Fingerprint, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 pub(crate) async fn run(store: &Store, command: Command, json: bool) -> Result<(), Error> {
-    let (id, action) = match command {
+    let (which, action) = match command {
         Command::List { license_id, state, status, after, limit } => {
             let filter = InstallFilter { license_id, state, status, ..InstallFilter::default() };
             return list(store, &filter, after, limit, json).await;
         }
         Command::Show { install } => return print(&install::show(store, install).await?, json),
-        Command::Approve { install } => (install, InstallAction::Approve),
-        Command::Suspend { install } => (install, InstallAction::Suspend),
-        Command::Resume { install } => (install, InstallAction::Resume),
-        Command::Revoke { install } => (install, InstallAction::Revoke),
-        Command::Reset { install } => (install, InstallAction::Reset),
-        Command::Rebind { install, fingerprint } => (install, InstallAction::Rebind(fingerprint)),
+        Command::Approve(which) => (which, InstallAction::Approve),
+        Command::Suspend(which) => (which, InstallAction::Suspend),
+        Command::Resume(which) => (which, InstallAction::Resume),
+        Command::Revoke(which) => (which, InstallAction::Revoke),
+        Command::Reset(which) => (which, InstallAction::Reset),
+        Command::Rebind { install, fingerprint } => {
+            let which = Which { installs: vec![install], license_id: None, all: false };
+            (which, InstallAction::Rebind(fingerprint))
+        }
     };
     let operator = account::operator(store);
-    print(&install::act(&operator, id, &Expected::ANY, &action).await?, json)
+    match (which.license_id, which.installs.as_slice()) {
+        (None, [id]) => print(&install::act(&operator, *id, &Expected::ANY, &action).await?, json),
+        (None, _) => {
+            Err(Error::Usage("of several installs, --license-id has to say whose they are".to_owned()))
+        }
+        (Some(_), []) if !which.all => {
+            Err(Error::Usage("name the license's installs, or say --all".to_owned()))
+        }
+        (Some(id), named) => {
+            let body = if which.all { json!({}) } else { json!({ "install_ids": named }) };
+            let ChosenInstalls { install_ids } = license::read(&body.to_string(), ChosenInstalls::read)?;
+            tell(&bulk::act(&operator, id, install_ids.as_deref(), &action).await?, json)
+        }
+    }
+}
+
+fn tell(done: &ChangedInstalls, json: bool) -> Result<(), Error> {
+    if json {
+        return output::json(done);
+    }
+    let ChangedInstalls { changed, unchanged, batch_id } = done;
+    output::line(&format!("changed {changed} installs; {unchanged} were that already"))?;
+    output::line(&format!("the audit log has them as batch {batch_id}"))
 }
 
 fn print(install: &Install, json: bool) -> Result<(), Error> {

@@ -23,12 +23,18 @@ statements! {
     LOCK_HEAD () "-- audit.lock_head
 SELECT seq, hash FROM admin_audit_head WHERE only_row FOR UPDATE"
 
-    /// A row, and the chain's new end.
-    INSERT (INT8, UUID, TIMESTAMPTZ, TEXT, UUID, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, BYTEA, BYTEA) "-- audit.insert
-WITH head AS (UPDATE admin_audit_head SET seq = $1, hash = $14 WHERE only_row)
+    /// Rows by one actor at one time, and the chain's new end.
+    INSERT (
+        TIMESTAMPTZ, TEXT, UUID, TEXT, TEXT, INT8, BYTEA, INT8_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY,
+        TEXT_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY
+    ) "-- audit.insert
+WITH head AS (UPDATE admin_audit_head SET seq = $6, hash = $7 WHERE only_row)
 INSERT INTO admin_audit (seq, id, at, actor, actor_id, actor_name, address, action, resource, resource_id, before, after,
                          previous_hash, hash)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::json, $12::json, $13, $14)"
+SELECT r.seq, r.id, $1, $2, $3, $4, $5, r.action, r.resource, r.resource_id, r.before::json, r.after::json,
+       r.previous_hash, r.hash
+FROM unnest($8, $9, $10, $11, $12, $13, $14, $15, $16)
+    AS r(seq, id, action, resource, resource_id, before, after, previous_hash, hash)"
 
     /// Rows before one, the newest first. Planned for the parameters that it comes with, each filter leaves what one
     /// of the indexes is for.
@@ -209,43 +215,66 @@ pub(crate) async fn insert(
     actor: &Actor,
     changed: &Changed,
 ) -> Result<(), Error> {
+    insert_all(client, at, actor, &[(id, changed)]).await
+}
+
+/// Writes rows at the chain's end, in their order, as [`insert`] does one.
+pub(crate) async fn insert_all(
+    client: &impl GenericClient,
+    at: i64,
+    actor: &Actor,
+    all: &[(Uuid, &Changed)],
+) -> Result<(), Error> {
+    /// A column: that part of every row.
+    fn of<'a, T>(rows: &'a [AuditLogRow], part: impl Fn(&'a AuditLogRow) -> T) -> Vec<T> {
+        rows.iter().map(part).collect()
+    }
     let head =
         row(client, &LOCK_HEAD, &[]).await?.ok_or_else(|| corrupt("admin_audit_head")("it is gone"))?;
-    let mut new = AuditLogRow {
-        seq: column::<i64>(&head, "seq")? + 1,
-        id,
-        at,
-        actor: actor.kind,
-        actor_id: actor.id,
-        actor_name: actor.name.clone(),
-        address: actor.address.map(|address| address.to_string()),
-        action: changed.action.to_owned(),
-        resource: changed.resource.to_owned(),
-        resource_id: changed.id.clone(),
-        before: changed.before.clone(),
-        after: changed.after.clone(),
-        previous_hash: hash(&head, "hash")?,
-        hash: [0; 32],
-    };
-    new.hash = new.computed_hash();
+    let (mut seq, mut last): (i64, [u8; 32]) = (column(&head, "seq")?, hash(&head, "hash")?);
+    let mut new = Vec::with_capacity(all.len());
+    for (id, changed) in all {
+        seq += 1;
+        let mut row = AuditLogRow {
+            seq,
+            id: *id,
+            at,
+            actor: actor.kind,
+            actor_id: actor.id,
+            actor_name: actor.name.clone(),
+            address: actor.address.map(|address| address.to_string()),
+            action: changed.action.to_owned(),
+            resource: changed.resource.to_owned(),
+            resource_id: changed.id.clone(),
+            before: changed.before.clone(),
+            after: changed.after.clone(),
+            previous_hash: last,
+            hash: [0; 32],
+        };
+        row.hash = row.computed_hash();
+        last = row.hash;
+        new.push(row);
+    }
     execute(
         client,
         &INSERT,
         &[
-            &new.seq,
-            &new.id,
             &Timestamp(at),
-            &new.actor.as_str(),
-            &new.actor_id,
-            &new.actor_name,
-            &new.address,
-            &new.action,
-            &new.resource,
-            &new.resource_id,
-            &new.before,
-            &new.after,
-            &new.previous_hash.as_slice(),
-            &new.hash.as_slice(),
+            &actor.kind.as_str(),
+            &actor.id,
+            &actor.name,
+            &actor.address.map(|address| address.to_string()),
+            &seq,
+            &last.as_slice(),
+            &of(&new, |row| row.seq),
+            &of(&new, |row| row.id),
+            &of(&new, |row| row.action.as_str()),
+            &of(&new, |row| row.resource.as_str()),
+            &of(&new, |row| row.resource_id.as_str()),
+            &of(&new, |row| row.before.as_deref()),
+            &of(&new, |row| row.after.as_deref()),
+            &of(&new, |row| row.previous_hash.as_slice()),
+            &of(&new, |row| row.hash.as_slice()),
         ],
     )
     .await?;

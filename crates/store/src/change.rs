@@ -44,6 +44,15 @@ impl Change<'_> {
         audit::insert(&*self.tx, id, now, actor, changed).await
     }
 
+    /// Writes several rows, in their order, as [`record`](Self::record) does one.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn record_all(&self, actor: &Actor, all: &[Changed]) -> Result<(), Error> {
+        let rows: Vec<_> = all.iter().map(|changed| (self.store.new_id(), changed)).collect();
+        audit::insert_all(&*self.tx, self.store.clock().unix_seconds(), actor, &rows).await
+    }
+
     /// Makes it so.
     ///
     /// # Errors

@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::contact::corrupt;
-use crate::sql::{Sql, Timestamp, column, execute, rows, statements};
+use crate::sql::{Sql, Timestamp, column, rows, statements};
 use crate::words::Words;
-use crate::{Error, Store, Subject};
+use crate::{Error, Store, Subject, seats};
 
 statements! {
     /// Installs after one, by id: in the order in which they were made. Planned for the parameters that it comes with,
@@ -31,50 +31,62 @@ WHERE s.install_id > $1 AND ($3::uuid IS NULL OR s.license_id = $3) AND ($4::tex
   AND ($7::text IS NULL OR to_tsvector('simple', i.name) @@ to_tsquery('simple', $7))
 ORDER BY s.install_id LIMIT $2"
 
-    /// One install.
-    FIND (UUID) "-- install.find
-SELECT i.id, i.name, i.version, s.state FROM installs i JOIN install_states s ON s.install_id = i.id WHERE i.id = $1"
+    /// Installs, by id.
+    FIND (UUID_ARRAY) "-- install.find
+SELECT i.id, i.name, i.version, s.state FROM installs i JOIN install_states s ON s.install_id = i.id
+WHERE i.id = ANY($1) ORDER BY i.id"
 
     /// One install, locked: contacts wait.
     LOCK (UUID) "-- install.lock
 SELECT i.id, i.name, i.version, s.state FROM installs i JOIN install_states s ON s.install_id = i.id
 WHERE i.id = $1 FOR UPDATE OF i"
 
+    /// A license's installs, or some of them, locked in the order of their ids: contacts wait.
+    LOCK_ALL (UUID, UUID_ARRAY) "-- install.lock_all
+SELECT id, revoked_at IS NOT NULL AS is_revoked, deactivated_at IS NOT NULL AS is_deactivated FROM installs
+WHERE license_id = $1 AND ($2::uuid[] IS NULL OR id = ANY($2)) ORDER BY id FOR UPDATE"
+
     /// It may work.
-    APPROVE (UUID) "-- install.approve
+    APPROVE (UUID_ARRAY) "-- install.approve
 UPDATE installs SET awaiting_approval = false, version = version + 1, revision = revision + 1
-WHERE id = $1 AND awaiting_approval AND revoked_at IS NULL AND deactivated_at IS NULL"
+WHERE id = ANY($1) AND awaiting_approval AND revoked_at IS NULL AND deactivated_at IS NULL
+RETURNING id"
 
     /// Done twice is done: the first instant stays.
-    SUSPEND (UUID, TIMESTAMPTZ) "-- install.suspend
+    SUSPEND (UUID_ARRAY, TIMESTAMPTZ) "-- install.suspend
 UPDATE installs SET suspended_at = $2, version = version + 1, revision = revision + 1
-WHERE id = $1 AND suspended_at IS NULL AND revoked_at IS NULL AND deactivated_at IS NULL"
+WHERE id = ANY($1) AND suspended_at IS NULL AND revoked_at IS NULL AND deactivated_at IS NULL
+RETURNING id"
 
     /// Ends a suspension.
-    RESUME (UUID) "-- install.resume
+    RESUME (UUID_ARRAY) "-- install.resume
 UPDATE installs SET suspended_at = NULL, version = version + 1, revision = revision + 1
-WHERE id = $1 AND suspended_at IS NOT NULL AND revoked_at IS NULL AND deactivated_at IS NULL"
+WHERE id = ANY($1) AND suspended_at IS NOT NULL AND revoked_at IS NULL AND deactivated_at IS NULL
+RETURNING id"
 
     /// For good: the seat is free.
-    REVOKE (UUID, TIMESTAMPTZ) "-- install.revoke
+    REVOKE (UUID_ARRAY, TIMESTAMPTZ) "-- install.revoke
 UPDATE installs SET revoked_at = $2, holds_seat = false, seats_exceeded_at = NULL, version = version + 1,
        revision = revision + 1
-WHERE id = $1 AND revoked_at IS NULL"
+WHERE id = ANY($1) AND revoked_at IS NULL
+RETURNING id"
 
     /// Clears suspicion and the count of reactivations, and kills the secret: the agent activates again, at no count.
-    RESET (UUID) "-- install.reset
+    RESET (UUID_ARRAY) "-- install.reset
 UPDATE installs SET clone_suspected_at = NULL, reactivations = '{}', next_reactivation_free = true, secrets = NULL,
        version = version + 1, revision = revision + 1
-WHERE id = $1 AND revoked_at IS NULL AND deactivated_at IS NULL
-  AND (clone_suspected_at IS NOT NULL OR reactivations <> '{}' OR NOT next_reactivation_free OR secrets IS NOT NULL)"
+WHERE id = ANY($1) AND revoked_at IS NULL AND deactivated_at IS NULL
+  AND (clone_suspected_at IS NOT NULL OR reactivations <> '{}' OR NOT next_reactivation_free OR secrets IS NOT NULL)
+RETURNING id"
 
     /// Binds the fingerprint that is given, else the one last observed, and clears suspicion.
-    REBIND (UUID, TEXT) "-- install.rebind
+    REBIND (UUID_ARRAY, TEXT) "-- install.rebind
 UPDATE installs SET bound = coalesce($2, observed), observed = coalesce($2, observed), clone_suspected_at = NULL,
        drift_learned_at = NULL, version = version + 1, revision = revision + 1
-WHERE id = $1 AND revoked_at IS NULL AND deactivated_at IS NULL
+WHERE id = ANY($1) AND revoked_at IS NULL AND deactivated_at IS NULL
   AND (bound <> coalesce($2, observed) OR observed <> coalesce($2, observed) OR clone_suspected_at IS NOT NULL
-       OR drift_learned_at IS NOT NULL)"
+       OR drift_learned_at IS NOT NULL)
+RETURNING id"
 }
 
 /// An install as it stands.
@@ -150,7 +162,7 @@ impl Store {
     /// When the database isn't available, or the row can't be read.
     pub async fn find_install(&self, id: InstallId) -> Result<Option<InstallRow>, Error> {
         let client = self.client().await?;
-        let found = rows(&**client, &FIND, &[id.as_uuid()]).await?;
+        let found = rows(&**client, &FIND, &[&[id.as_uuid()].as_slice()]).await?;
         Ok(self.with_subjects(&**client, &found).await?.pop())
     }
 
@@ -184,40 +196,80 @@ impl Change<'_> {
     /// # Errors
     /// When the database isn't available, or the row can't be read.
     pub async fn lock_install(&self, id: InstallId) -> Result<Option<InstallRow>, Error> {
-        self.read_install(&LOCK, id).await
+        let found = rows(&*self.tx, &LOCK, &[id.as_uuid()]).await?;
+        Ok(self.store.with_subjects(&*self.tx, &found).await?.pop())
     }
 
-    /// Does what an operator wants done to an install that this has locked, and says in lists at once what the engine
-    /// makes of it. Returns how it is since, and whether that changed anything.
+    /// Installs of a license, or those of them that are named, by id, each with its status where that is final. They and
+    /// the license are locked until the change's end. None: there is no such license.
+    ///
+    /// INVARIANT(order): whoever locks several installs does it in the order of their ids, so that none waits for another
+    /// who waits for him. Who locks an install's row of `install_states` before it (seats) has locked the license.
     ///
     /// # Errors
     /// When the database isn't available.
-    pub async fn act_on_install(
+    pub async fn lock_installs(
         &self,
-        id: InstallId,
+        license: LicenseId,
+        named: Option<&[InstallId]>,
+    ) -> Result<Option<Vec<(InstallId, Option<InstallStatus>)>>, Error> {
+        if seats::lock_license(&*self.tx, license).await?.is_none() {
+            return Ok(None);
+        }
+        let named = named.map(uuids);
+        let found = rows(&*self.tx, &LOCK_ALL, &[license.as_uuid(), &named]).await?;
+        let install = |row: &Row| {
+            let status = match (column(row, "is_revoked")?, column(row, "is_deactivated")?) {
+                (true, _) => Some(InstallStatus::Revoked),
+                (false, true) => Some(InstallStatus::Deactivated),
+                (false, false) => None,
+            };
+            Ok((InstallId::from_uuid(column(row, "id")?), status))
+        };
+        found.iter().map(install).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Installs, by id.
+    ///
+    /// # Errors
+    /// When the database isn't available, or a row can't be read.
+    pub async fn find_installs(&self, ids: &[InstallId]) -> Result<Vec<InstallRow>, Error> {
+        let found = rows(&*self.tx, &FIND, &[&uuids(ids)]).await?;
+        self.store.with_subjects(&*self.tx, &found).await
+    }
+
+    /// Does what an operator wants done to installs that this has locked, and says in lists at once what the engine
+    /// makes of them. Returns those that it changed.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn act_on_installs(
+        &self,
+        ids: &[InstallId],
         action: &InstallAction,
-    ) -> Result<(InstallRow, bool), Error> {
-        let by_id = async |statement: &Sql| execute(&*self.tx, statement, &[id.as_uuid()]).await;
+    ) -> Result<Vec<InstallId>, Error> {
+        let (ids, now) = (uuids(ids), self.now());
+        let by_id = async |statement: &Sql| rows(&*self.tx, statement, &[&ids]).await;
         let changed = match action {
             InstallAction::Approve => by_id(&APPROVE).await?,
             InstallAction::Resume => by_id(&RESUME).await?,
             InstallAction::Reset => by_id(&RESET).await?,
-            InstallAction::Suspend => execute(&*self.tx, &SUSPEND, &[id.as_uuid(), &self.now()]).await?,
-            InstallAction::Revoke => execute(&*self.tx, &REVOKE, &[id.as_uuid(), &self.now()]).await?,
+            InstallAction::Suspend => rows(&*self.tx, &SUSPEND, &[&ids, &now]).await?,
+            InstallAction::Revoke => rows(&*self.tx, &REVOKE, &[&ids, &now]).await?,
             InstallAction::Rebind(fingerprint) => {
                 let lines = fingerprint.as_ref().map(Fingerprint::lines);
-                execute(&*self.tx, &REBIND, &[id.as_uuid(), &lines]).await?
+                rows(&*self.tx, &REBIND, &[&ids, &lines]).await?
             }
         };
-        if changed > 0 {
-            self.restate_install(id).await?;
+        let id = |row: &Row| Ok::<_, Error>(InstallId::from_uuid(column(row, "id")?));
+        let changed = changed.iter().map(id).collect::<Result<Vec<_>, _>>()?;
+        if !changed.is_empty() {
+            self.restate_installs(&changed).await?;
         }
-        let row = self.read_install(&FIND, id).await?;
-        Ok((row.ok_or_else(|| corrupt("install")("it is gone"))?, changed > 0))
+        Ok(changed)
     }
+}
 
-    async fn read_install(&self, statement: &Sql, id: InstallId) -> Result<Option<InstallRow>, Error> {
-        let found = rows(&*self.tx, statement, &[id.as_uuid()]).await?;
-        Ok(self.store.with_subjects(&*self.tx, &found).await?.pop())
-    }
+fn uuids(ids: &[InstallId]) -> Vec<Uuid> {
+    ids.iter().map(|id| *id.as_uuid()).collect()
 }

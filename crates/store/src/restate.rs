@@ -132,12 +132,12 @@ impl Kept {
 }
 
 impl Change<'_> {
-    /// Judges an install that this changes, and says so in lists at once.
+    /// Judges installs that this changes, and says so in lists at once.
     ///
     /// # Errors
     /// When the database isn't available.
-    pub async fn restate_install(&self, id: InstallId) -> Result<(), Error> {
-        restate(self.store, &*self.tx, &[id]).await
+    pub(crate) async fn restate_installs(&self, ids: &[InstallId]) -> Result<(), Error> {
+        restate(self.store, &*self.tx, ids).await
     }
 
     /// Has a license's installs judged by the next sweep.

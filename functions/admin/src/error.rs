@@ -21,6 +21,9 @@ pub enum Error {
     /// What it is forbids it.
     #[error("{0}")]
     Conflict(String),
+    /// What some of several things are forbids it; each with a JSON pointer to where it was named.
+    #[error("{}", listed(.0))]
+    Conflicts(Vec<FieldError>),
     /// It has changed since whoever wants this has read it.
     #[error("it has changed since it was read")]
     Stale,
@@ -79,6 +82,7 @@ impl From<Error> for Refusal {
             Error::Invalid(errors) => Self::invalid(errors),
             Error::NotFound { what, .. } => Self::new(Code::NotFound, format!("There is no such {what}.")),
             Error::Conflict(why) => Self::new(Code::Conflict, why),
+            Error::Conflicts(errors) => Self::conflicts(errors),
             Error::Stale => Self::new(Code::PreconditionFailed, "It has changed since it was read."),
             Error::Forbidden(why) => Self::forbidden(why),
             Error::Wait(seconds) => Self::slow_down(seconds),

@@ -52,9 +52,10 @@ pub async fn act(
     if status.is_over() && !matches!(action, InstallAction::Revoke) {
         return Err(Error::Conflict(format!("install {id} is {status}, and that is final")));
     }
-    let (after, changed) = change.act_on_install(id, action).await?;
+    let changed = change.act_on_installs(&[id], action).await?;
+    let after = change.find_installs(&[id]).await?.pop().ok_or_else(|| Error::not_found("install", &id))?;
     let (before, mut after) = (judged(before, now), explained(after, now));
-    if changed {
+    if !changed.is_empty() {
         let trace = std::mem::take(&mut after.trace);
         operator.finish(change, name(action), id, States::changed(&before, &after)?).await?;
         after.trace = trace;
@@ -63,7 +64,7 @@ pub async fn act(
 }
 
 /// What the audit log calls an action.
-fn name(action: &InstallAction) -> &'static str {
+pub(crate) fn name(action: &InstallAction) -> &'static str {
     match action {
         InstallAction::Approve => "install.approve",
         InstallAction::Suspend => "install.suspend",
@@ -94,7 +95,8 @@ fn explained(row: InstallRow, now: i64) -> Install {
     }
 }
 
-fn judged(row: InstallRow, now: i64) -> Install {
+/// An install as lists have it.
+pub(crate) fn judged(row: InstallRow, now: i64) -> Install {
     let InstallRow { name, version, state, subject } = row;
     let judgement = judge(&subject, now);
     let (status, holds_seat) = (subject.status(), subject.is_seated(now));

@@ -6,6 +6,7 @@
 
 pub mod api_key;
 pub mod audit;
+pub mod bulk;
 mod error;
 pub mod heartbeat;
 pub mod hold;

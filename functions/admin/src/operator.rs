@@ -60,10 +60,7 @@ impl<'a> Operator<'a> {
         id: impl fmt::Display,
         states: States,
     ) -> Result<(), Error> {
-        let resource = action.split_once('.').map_or(action, |(resource, _)| resource);
-        let States { before, after } = states;
-        let changed = Changed { action, resource, id: id.to_string(), before, after };
-        change.record(&self.actor, &changed).await?;
+        change.record(&self.actor, &states.of(action, id)).await?;
         Ok(change.commit().await?)
     }
 
@@ -111,6 +108,13 @@ impl States {
 
     pub(crate) fn changed(before: &impl Serialize, after: &impl Serialize) -> Result<Self, Error> {
         Ok(Self { before: Some(json(before)?), after: Some(json(after)?) })
+    }
+
+    /// What was done, by them.
+    pub(crate) fn of(self, action: &'static str, id: impl fmt::Display) -> Changed {
+        let resource = action.split_once('.').map_or(action, |(resource, _)| resource);
+        let Self { before, after } = self;
+        Changed { action, resource, id: id.to_string(), before, after }
     }
 
     pub(crate) fn removed(before: &impl Serialize) -> Result<Self, Error> {

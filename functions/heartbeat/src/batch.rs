@@ -117,7 +117,9 @@ async fn attempt(edge: &Edge, batch: Vec<Waiting>) -> Vec<Waiting> {
             Err(refusal) => waiting.answer(Err(refusal)),
         }
     }
-    let contacts: Vec<Contact> = subjects.into_values().filter_map(Beat::into_contact).collect();
+    let mut contacts: Vec<Contact> = subjects.into_values().filter_map(Beat::into_contact).collect();
+    // The order in which they are locked, as by everybody who locks several.
+    contacts.sort_unstable_by_key(|contact| contact.subject.id);
     commit(edge, &contacts, judged).await
 }
 

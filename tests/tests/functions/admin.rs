@@ -3,6 +3,7 @@
 mod access;
 mod api_keys;
 mod audit;
+mod bulk;
 mod conventions;
 mod heartbeats;
 mod hold;

@@ -76,6 +76,7 @@ const MADE: (bool, bool) = (false, true);
 async fn each_command_that_changes_something_leaves_one_row_and_done_twice_leaves_no_other() {
     let site = Site::new().await;
     let license = site.database.license(1, r#"{"require_approval": "yes"}"#, 5).await;
+    site.database.clock.set(SystemClock.unix_seconds());
     let server = TestEdge::new(&site.database, 1, |_| auth::router().merge(lease::router())).await;
     let mut agent = TestMachine::new(1).activate(&server, &license.key).await.unwrap();
     let install = agent.install.to_string();
@@ -110,7 +111,7 @@ async fn each_command_that_changes_something_leaves_one_row_and_done_twice_leave
         witness.sees(&["install", action, &install], &format!("install.{action}"), CHANGED);
         witness.sees_nothing(&["install", action, &install]);
     }
-    let lease = agent.take_lease(&server, 600).await.id.to_string();
+    let lease = agent.take_lease(&server, 3600).await.id.to_string();
     witness.sees(&["lease", "revoke", &lease], "lease.revoke", CHANGED);
     witness.sees_nothing(&["lease", "revoke", &lease]);
     let other = json!(TestMachine::new(2).fingerprint).to_string();

@@ -101,3 +101,34 @@ async fn what_a_machine_calls_itself_can_not_play_with_the_operators_terminal() 
         assert!(!said.lines().any(|line| line.starts_with("fake")), "{said:?}");
     }
 }
+
+#[tokio::test]
+async fn what_is_done_to_many_installs_of_a_license_is_done_to_each_or_to_none() {
+    let (site, installs) = with_installs(3, "{}").await;
+    let license = site.json(&["license", "list"])[0]["id"].as_str().unwrap().to_owned();
+    let ids: Vec<String> = installs.iter().map(ToString::to_string).collect();
+    let of = |action: &str, more: &[&str]| {
+        site.says(&[&["install", action, "--license-id", &license, "--json"], more].concat())
+    };
+    assert_eq!(of("suspend", &["--all"]).json()["changed"], 3);
+    let resumed = of("resume", &[&ids[0], &ids[2]]).json();
+    assert_eq!((&resumed["changed"], &resumed["unchanged"]), (&json!(2), &json!(0)));
+    site.json(&["install", "revoke", &ids[1]]);
+    let refused = of("suspend", &[&ids[0], &ids[1]]);
+    assert!(
+        refused.code == Some(4) && refused.error.contains(&format!("/install_ids/1 {} is revoked", ids[1])),
+        "{refused:?}"
+    );
+    assert_eq!(site.json(&["install", "show", &ids[0]])["status"], "active");
+    let said = site.says(&["install", "reset", "--license-id", &license, "--all"]).output;
+    assert!(said.starts_with("changed 2 installs; 0 were that already\n"), "{said}");
+    for arguments in [
+        &["install", "suspend"][..],
+        &["install", "suspend", &ids[0], &ids[2]],
+        &["install", "suspend", "--all"],
+        &["install", "suspend", "--license-id", &license],
+        &["install", "suspend", "--license-id", &license, "--all", &ids[0]],
+    ] {
+        assert_eq!(site.says(arguments).code, Some(2), "{arguments:?}");
+    }
+}

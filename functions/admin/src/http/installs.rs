@@ -1,15 +1,15 @@
 //! `/installs`: one machine each.
 
 use axum::response::Response;
-use edge::Refusal;
+use edge::{Refusal, answer};
 use http::StatusCode;
 use policy::State;
-use protocol::admin::{InstallStatus, Rebinding};
+use protocol::admin::{ChosenInstalls, InstallStatus, Rebinding};
 use store::{InstallAction, InstallFilter};
 
 use super::call::{self, Call};
 use super::route::{Kind, Parameter};
-use crate::install;
+use crate::{bulk, install};
 
 /// How old the state that lists filter by may be, seconds.
 const FRESH: i64 = 60;
@@ -81,6 +81,33 @@ pub(super) async fn reset(call: Call) -> Result<Response, Refusal> {
 pub(super) async fn rebind(call: Call) -> Result<Response, Refusal> {
     let wanted = call.body_or_none(Rebinding::read)?;
     act(call, InstallAction::Rebind(wanted.fingerprint)).await
+}
+
+pub(super) async fn approve_all(call: Call) -> Result<Response, Refusal> {
+    act_on_all(call, InstallAction::Approve).await
+}
+
+pub(super) async fn suspend_all(call: Call) -> Result<Response, Refusal> {
+    act_on_all(call, InstallAction::Suspend).await
+}
+
+pub(super) async fn resume_all(call: Call) -> Result<Response, Refusal> {
+    act_on_all(call, InstallAction::Resume).await
+}
+
+pub(super) async fn revoke_all(call: Call) -> Result<Response, Refusal> {
+    act_on_all(call, InstallAction::Revoke).await
+}
+
+pub(super) async fn reset_all(call: Call) -> Result<Response, Refusal> {
+    act_on_all(call, InstallAction::Reset).await
+}
+
+/// Acts on those of a license's installs that the body names, or on all.
+async fn act_on_all(call: Call, action: InstallAction) -> Result<Response, Refusal> {
+    let ChosenInstalls { install_ids } = call.body_or_none(ChosenInstalls::read)?;
+    let changed = bulk::act(&call.operator()?, call.id()?, install_ids.as_deref(), &action).await?;
+    Ok(answer::json(StatusCode::OK, &changed))
 }
 
 async fn act(call: Call, action: InstallAction) -> Result<Response, Refusal> {

@@ -5,10 +5,11 @@
 
 use http::StatusCode;
 use protocol::admin::{
-    ApiKey, ApiKeyChange, AuditRow, ChainCheck, CreatedApiKey, Credentials, Heartbeat, Hold, Install, KeyRotation,
-    Lease, License, LicenseChange, LicenseWithKey, NewApiKey, NewHold, NewLicense, NewProfile, NewUser, NewVersion,
-    OfflineAnswer, OfflineRequestFile, Overview, Profile, ProfileVersion, Publication, Rebinding,
-    RevealedKey, Role, Session, SigningKeys, TotpAction, TotpAnswer, User, UserChange,
+    ApiKey, ApiKeyChange, AuditRow, ChainCheck, ChangedInstalls, ChosenInstalls, CreatedApiKey, Credentials,
+    Heartbeat, Hold, Install, KeyRotation, Lease, License, LicenseChange, LicenseWithKey, NewApiKey, NewHold,
+    NewLicense, NewProfile, NewUser, NewVersion, OfflineAnswer, OfflineRequestFile, Overview, Profile,
+    ProfileVersion, Publication, Rebinding, RevealedKey, Role, Session, SigningKeys, TotpAction, TotpAnswer,
+    User, UserChange,
 };
 
 use super::route::{Access, Route};
@@ -107,6 +108,46 @@ fn install_routes() -> Vec<Route> {
         Route::post("/installs/{id}/rebind", OPERATOR, "Bind another fingerprint", installs::rebind)
             .may_read::<Rebinding>()
             .acts::<Install>(),
+        Route::post(
+            "/licenses/{id}/installs/approve",
+            OPERATOR,
+            "Let a license's pending installs work",
+            installs::approve_all,
+        )
+        .may_read::<ChosenInstalls>()
+        .tells::<ChangedInstalls>(),
+        Route::post(
+            "/licenses/{id}/installs/suspend",
+            OPERATOR,
+            "Suspend a license's installs",
+            installs::suspend_all,
+        )
+        .may_read::<ChosenInstalls>()
+        .tells::<ChangedInstalls>(),
+        Route::post(
+            "/licenses/{id}/installs/resume",
+            OPERATOR,
+            "End the suspensions of a license's installs",
+            installs::resume_all,
+        )
+        .may_read::<ChosenInstalls>()
+        .tells::<ChangedInstalls>(),
+        Route::post(
+            "/licenses/{id}/installs/revoke",
+            OPERATOR,
+            "Revoke a license's installs for good",
+            installs::revoke_all,
+        )
+        .may_read::<ChosenInstalls>()
+        .tells::<ChangedInstalls>(),
+        Route::post(
+            "/licenses/{id}/installs/reset",
+            OPERATOR,
+            "Have a license's agents activate again",
+            installs::reset_all,
+        )
+        .may_read::<ChosenInstalls>()
+        .tells::<ChangedInstalls>(),
         Route::get("/installs/{id}/heartbeats", VIEWER, "An install's contacts", heartbeats::of_install)
             .lists::<Heartbeat>(&heartbeats::OF_INSTALL)
             .or_as_table(),
