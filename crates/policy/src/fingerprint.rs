@@ -1,10 +1,11 @@
 //! Fingerprints and how well one matches another.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::named::named;
 use crate::profile::MinMatch;
 
 /// Components by name. What a value is, the engine doesn't ask: it compares them as text.
@@ -129,11 +130,66 @@ pub fn score(bound: &Fingerprint, observed: &Fingerprint, weights: &BTreeMap<Str
     score
 }
 
+named! {
+    /// How a component that was observed compares with the one that is bound.
+    Comparison, "comparison" {
+        /// It has the value that is bound.
+        Matches = "matches",
+        /// It has another one.
+        Differs = "differs",
+        /// It is bound, and wasn't observed.
+        Missing = "missing",
+        /// It was observed, and never bound: it doesn't count.
+        Unbound = "unbound",
+    }
+}
+
+/// A component, bound and observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compared<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it weighs where it is bound.
+    pub weight: u64,
+    /// The value that is bound.
+    pub bound: Option<&'a str>,
+    /// The value that was observed.
+    pub observed: Option<&'a str>,
+}
+
+impl Compared<'_> {
+    /// How the two compare.
+    pub fn comparison(&self) -> Comparison {
+        match (self.bound, self.observed) {
+            (None, _) => Comparison::Unbound,
+            (Some(_), None) => Comparison::Missing,
+            (bound, observed) if bound == observed => Comparison::Matches,
+            _ => Comparison::Differs,
+        }
+    }
+}
+
+/// Every component that is bound or was observed, by name: what [`score`] is made of.
+pub fn compare<'a>(
+    bound: &'a Fingerprint,
+    observed: &'a Fingerprint,
+    weights: &BTreeMap<String, u64>,
+) -> Vec<Compared<'a>> {
+    let names: BTreeSet<&str> = bound.iter().chain(observed.iter()).map(|(name, _)| name).collect();
+    let compared = |name| Compared {
+        name,
+        weight: weights.get(name).copied().unwrap_or(1),
+        bound: bound.get(name),
+        observed: observed.get(name),
+    };
+    names.into_iter().map(compared).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Fingerprint, score};
+    use super::{Fingerprint, compare, score};
     use crate::MinMatch;
 
     fn fingerprint(components: &[(&str, &str)]) -> Fingerprint {
@@ -159,6 +215,18 @@ mod tests {
         );
         assert!(!most.is_full() && score(&bound, &bound, &weights).is_full());
         assert!(most > score(&bound, &fingerprint(&[("b", "2")]), &weights));
+    }
+
+    #[test]
+    fn each_component_is_compared_by_its_name() {
+        let bound = fingerprint(&[("a", "1"), ("b", "2"), ("c", "3")]);
+        let observed = fingerprint(&[("a", "1"), ("b", "x"), ("d", "4")]);
+        let weights = BTreeMap::from([("b".to_owned(), 5)]);
+        let compared: Vec<_> = compare(&bound, &observed, &weights)
+            .iter()
+            .map(|compared| format!("{} {} {}", compared.name, compared.weight, compared.comparison()))
+            .collect();
+        assert_eq!(compared, ["a 1 matches", "b 5 differs", "c 1 missing", "d 1 unbound"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! [`evaluate`](crate::evaluate) decides by, which a property test holds it to.
 
 use crate::engine::{Breach, Case, drifts};
-use crate::{CloneAction, Facts, Profile, Reason, Rule, score};
+use crate::{CloneAction, Compared, Comparison, Facts, Profile, Rule, compare, score};
 
 /// A rule, and whether its own condition holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub fn trace(facts: &Facts, profile: &Profile, at: i64, tell: Telling<'_>) -> Ve
     all.push(traced(7, at < starts, because));
     let score = score(&facts.bound, &facts.observed, &profile.weights);
     let because = format!("score {score}, min_match {}", profile.min_match.to_json());
-    all.push(traced(8, case.mismatched, because));
+    all.push(traced(8, case.mismatched, format!("{because}{}", mismatches(facts, profile))));
     all.extend(breaches(&case, at, tell));
     all.push(leased(&case, at, tell));
     all.push(drift(facts, profile, &score));
@@ -68,6 +68,23 @@ fn fixed(facts: &Facts, profile: &Profile) -> Vec<Traced> {
         ),
         traced(6, facts.awaiting_approval, waits),
     ]
+}
+
+/// The bound components that don't match: `; mac differs, board is missing (weight 3)`.
+fn mismatches(facts: &Facts, profile: &Profile) -> String {
+    let compared = compare(&facts.bound, &facts.observed, &profile.weights);
+    let one = |compared: &Compared<'_>| {
+        let how = match compared.comparison() {
+            Comparison::Differs => "differs",
+            Comparison::Missing => "is missing",
+            Comparison::Matches | Comparison::Unbound => return None,
+        };
+        let weight =
+            if compared.weight == 1 { String::new() } else { format!(" (weight {})", compared.weight) };
+        Some(format!("{} {how}{weight}", compared.name))
+    };
+    let all: Vec<_> = compared.iter().filter_map(one).collect();
+    if all.is_empty() { String::new() } else { format!("; {}", all.join(", ")) }
 }
 
 /// Rules 9 to 11: each holds if it does of any breach.
@@ -127,36 +144,10 @@ fn drift(facts: &Facts, profile: &Profile, score: &crate::Score) -> Traced {
     traced(13, drifts(facts, profile, score.is_full()).is_some(), because)
 }
 
-/// What an operator can do about a reason, where something has to be done.
-pub fn remedy(reason: Reason) -> Option<&'static str> {
-    Some(match reason {
-        Reason::LicenseRevoked => {
-            "nothing: the license is revoked for good; another license has to be activated"
-        }
-        Reason::InstallRevoked => {
-            "nothing: the install is revoked for good; the machine can't come back into it"
-        }
-        Reason::LicenseSuspended => "resume the license",
-        Reason::InstallSuspended => "resume the install",
-        Reason::CloneSuspected => "find out who has a copy, then reset the install, or rebind it",
-        Reason::AwaitingApproval => "approve the install",
-        Reason::LicenseNotStarted => "wait for the license's start, or change it",
-        Reason::FingerprintMismatch | Reason::FingerprintDrift => {
-            "if the machine was rebuilt, rebind the install to what was last observed"
-        }
-        Reason::LicenseExpired => "extend the license's term",
-        Reason::SeatsExceeded => "raise the license's max_installs, or revoke an install that isn't needed",
-        Reason::OutOfContact => "see to it that the agent runs and reaches the server",
-        Reason::ClockSkew => "set the machine's clock",
-        Reason::AgentOutdated => "update the agent",
-        Reason::OfflineLease | Reason::Ok => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{remedy, trace};
-    use crate::{Facts, Knobs, Reason};
+    use super::trace;
+    use crate::{Facts, Knobs};
 
     fn because(facts: &Facts, rule: u8, at: i64) -> (bool, String) {
         let profile = Knobs::default().judging;
@@ -185,7 +176,7 @@ mod tests {
             (5, 0, false, "no clone is suspected, clone_action is warn"),
             (7, 99, true, "t99 is before the license's start, t100"),
             (7, 100, false, "t100 is not before the license's start, t100"),
-            (8, 0, true, "score 1/2, min_match 0.6"),
+            (8, 0, true, "score 1/2, min_match 0.6; board is missing"),
             (9, 0, false, "license_expired locks t1219600, out_of_contact locks t1214200"),
             (11, 10_000, true, "license_expired began t10000, out_of_contact began t4600"),
             (12, 0, false, "silent from t4600, no lease is in force"),
@@ -212,12 +203,5 @@ mod tests {
         let (matched, said) = because(&facts, 11, 1_900_000);
         assert!(matched && said.ends_with("; hold until t2000000"), "{said}");
         assert!(because(&facts, 9, 2_000_000).0);
-    }
-
-    #[test]
-    fn whatever_is_wrong_has_a_remedy() {
-        for reason in Reason::ALL {
-            assert_eq!(remedy(*reason).is_none(), matches!(reason, Reason::Ok | Reason::OfflineLease));
-        }
     }
 }

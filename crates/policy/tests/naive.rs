@@ -296,6 +296,11 @@ fn of_the_traced_rules_the_first_that_holds_is_the_one_that_decides() {
         let first = traced.iter().find(|traced| traced.matched).map(|traced| traced.rule);
         let decided = evaluate(&facts, &profile, at).rule;
         assert_eq!(first, Some(decided), "case {number}: {facts:?} {profile:?} {at} {traced:?}");
+        // Each for itself, but the last, which holds when no other does.
+        let matched: Vec<_> = traced.iter().map(|traced| traced.matched).collect();
+        let naive = rules(&facts, &profile, i128::from(at), true);
+        let naive: Vec<_> = naive.iter().map(|(_, matched, ..)| *matched).collect();
+        assert_eq!(matched[..13], naive[..13], "case {number}: {facts:?} {profile:?} {at} {traced:?}");
     }
 }
 

@@ -5,6 +5,8 @@
 //! which `docs/admin-api.md` tells of them.
 
 mod audit;
+mod dry_run;
+mod explained;
 mod heartbeat;
 mod hold;
 mod install;
@@ -24,6 +26,8 @@ mod users;
 use serde::{Deserialize, Serialize};
 
 pub use audit::{ActorKind, AuditRow, ChainCheck};
+pub use dry_run::{DryRun, DryRunRequest, ForetoldChange, ForetoldInstall, Verdict};
+pub use explained::{Component, InstallFacts, JudgingVersion, SeatPlace, SecretState};
 pub use heartbeat::Heartbeat;
 pub use hold::{Hold, NewHold};
 pub use install::{Agent, Fingerprints, HeldLease, Install, InstallStatus, Rebinding};

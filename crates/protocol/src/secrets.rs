@@ -104,6 +104,12 @@ impl Secrets {
         self.0.iter().map(|slot| &slot.secret).rev()
     }
 
+    /// Whether a request under the newest one was judged; none: no secret serves.
+    #[must_use]
+    pub fn newest_is_proven(&self) -> Option<bool> {
+        self.0.last().map(|slot| slot.proven)
+    }
+
     /// The secrets as a column keeps them, sealed: of each one byte (1: proven) and its 32.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {

@@ -9,7 +9,7 @@ use serde_json::json;
 use store::{InstallAction, InstallFilter, Store};
 
 use crate::error::Error;
-use crate::{account, license, output};
+use crate::{account, explain, license, output};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -31,7 +31,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(i64).range(1..=100_000))]
         limit: i64,
     },
-    /// An install as it is judged now, with its ladder
+    /// An install as it is judged now: its ladder, what would mend it, and why, by all fourteen rules
     Show {
         /// Its id
         install: InstallId,
@@ -81,7 +81,10 @@ pub(crate) async fn run(store: &Store, command: Command, json: bool) -> Result<(
             let filter = InstallFilter { license_id, state, status, ..InstallFilter::default() };
             return list(store, &filter, after, limit, json).await;
         }
-        Command::Show { install } => return print(&install::show(store, install).await?, json),
+        Command::Show { install } => {
+            let install = install::show(store, install).await?;
+            return if json { output::json(&install) } else { explain::print_with_reasons(&install) };
+        }
         Command::Approve(which) => (which, InstallAction::Approve),
         Command::Suspend(which) => (which, InstallAction::Suspend),
         Command::Resume(which) => (which, InstallAction::Resume),
@@ -94,7 +97,10 @@ pub(crate) async fn run(store: &Store, command: Command, json: bool) -> Result<(
     };
     let operator = account::operator(store);
     match (which.license_id, which.installs.as_slice()) {
-        (None, [id]) => print(&install::act(&operator, *id, &Expected::ANY, &action).await?, json),
+        (None, [id]) => {
+            let install = install::act(&operator, *id, &Expected::ANY, &action).await?;
+            if json { output::json(&install) } else { explain::print(&install) }
+        }
         (None, _) => {
             Err(Error::Usage("of several installs, --license-id has to say whose they are".to_owned()))
         }
@@ -116,24 +122,6 @@ fn tell(done: &ChangedInstalls, json: bool) -> Result<(), Error> {
     let ChangedInstalls { changed, unchanged, batch_id } = done;
     output::line(&format!("changed {changed} installs; {unchanged} were that already"))?;
     output::line(&format!("the audit log has them as batch {batch_id}"))
-}
-
-fn print(install: &Install, json: bool) -> Result<(), Error> {
-    if json {
-        return output::json(install);
-    }
-    let decision = &install.decision;
-    let name = install.name.as_deref().unwrap_or("unnamed");
-    output::line(&format!("install {} ({name}) of license {}", install.id, install.license_id))?;
-    output::line(&format!(
-        "{}: {}, rule {}, {}",
-        install.status, decision.state, decision.rule, decision.reason
-    ))?;
-    output::line(&format!("last heard of {}, agent {}", install.last_contact, install.agent.version))?;
-    for step in &install.ladder {
-        output::line(&format!("  from {} {}, rule {}, {}", step.at, step.state, step.rule, step.reason))?;
-    }
-    Ok(())
 }
 
 async fn list(

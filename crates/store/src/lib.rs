@@ -9,6 +9,7 @@ mod audit;
 mod change;
 mod connect;
 mod contact;
+mod dry_run;
 mod error;
 mod heartbeat;
 mod heartbeat_counts;
@@ -44,6 +45,7 @@ mod sessions;
 mod sign_in;
 mod sql;
 mod subject;
+mod surroundings;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod users;
@@ -61,6 +63,7 @@ pub use activation::{Activated, Activation, Candidate, Connection, LicenseToActi
 pub use api_keys::ApiKeyRow;
 pub use audit::{Actor, AuditFilter, AuditLogRow, Chain, Changed, Recording};
 pub use change::Change;
+pub use dry_run::Standing;
 pub use error::Error;
 pub use heartbeat_counts::{HourRow, RuleRow};
 pub use heartbeat_log::{HeartbeatFilter, HeartbeatRow};
@@ -79,11 +82,12 @@ pub use lease::{LiveLease, LockedLicense};
 pub use leases::{LeaseFilter, LeaseRow};
 pub use license::{LicenseFilter, LicenseRow, NewLicense};
 pub use overview::FallingRow;
-pub use profile::{ProfileRow, ProfileVersionRow};
+pub use profile::{ProfileRow, ProfileVersionRow, is_among};
 pub use seats::Seat;
 pub use sessions::{LIFE as SESSION_LIFE, SessionRow};
 pub use sign_in::Attempt;
 pub use subject::{Audit, Contact, LicenseTerms, Outcome, PublishedProfile, Subject};
+pub use surroundings::Surroundings;
 pub use users::UserRow;
 pub use words::Words;
 

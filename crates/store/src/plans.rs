@@ -26,6 +26,7 @@ fn statements() -> impl Iterator<Item = &'static Sql> {
         crate::api_keys::STATEMENTS,
         crate::audit::STATEMENTS,
         crate::contact::STATEMENTS,
+        crate::dry_run::STATEMENTS,
         crate::heartbeat::STATEMENTS,
         crate::heartbeat_counts::STATEMENTS,
         crate::heartbeat_log::STATEMENTS,

@@ -1,6 +1,6 @@
 //! Enforcement profiles: a name, and versions that never change once they are published.
 
-use protocol::ProfileId;
+use protocol::{InstallId, ProfileId};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
@@ -89,6 +89,21 @@ pub struct ProfileRow {
     pub created_at: i64,
     /// When it was changed last.
     pub updated_at: i64,
+}
+
+impl ProfileRow {
+    /// The version that judges an install.
+    pub fn judging(&self, install: InstallId) -> i32 {
+        let is_among = is_among(self.percent, install);
+        self.previous_number.filter(|_| !is_among).unwrap_or(self.active_number)
+    }
+}
+
+/// Whether an install is among so many in a hundred: always the same ones, by the random end of their ids. As
+/// `contact.load` has it.
+pub fn is_among(percent: i32, install: InstallId) -> bool {
+    let [.., high, low] = *install.as_uuid().as_bytes();
+    i32::from(u16::from_be_bytes([high, low]) % 100) < percent
 }
 
 /// A version.
@@ -227,7 +242,8 @@ impl Change<'_> {
     }
 }
 
-async fn load(client: &impl GenericClient, id: &Uuid) -> Result<ProfileRow, Error> {
+/// A profile that there is.
+pub(crate) async fn load(client: &impl GenericClient, id: &Uuid) -> Result<ProfileRow, Error> {
     let found = row(client, &FIND, &[id, &None::<&str>]).await?;
     profile(&found.ok_or_else(|| corrupt("profile")("it is gone"))?)
 }
@@ -252,4 +268,27 @@ fn profile(row: &Row) -> Result<ProfileRow, Error> {
         created_at: instant(row, "created_at")?,
         updated_at: instant(row, "updated_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::InstallId;
+    use protocol::ambient::{SeededRandom, array};
+
+    use super::is_among;
+
+    #[test]
+    fn so_many_in_a_hundred_are_about_so_many_and_whoever_is_in_stays_in() {
+        let random = SeededRandom::new(7);
+        let installs: Vec<InstallId> = (0..20_000_u32)
+            .map(|_| InstallId::from_uuid(protocol::id::v7(1_790_000_123_000, array::<10>(&random))))
+            .collect();
+        for percent in 1..100 {
+            let among: Vec<_> = installs.iter().filter(|install| is_among(percent, **install)).collect();
+            let off = i32::try_from(among.len()).unwrap() - percent * 200;
+            assert!(off.abs() < 300, "{percent}: {off}");
+            assert!(among.into_iter().all(|install| is_among(percent + 1, *install)), "{percent}");
+        }
+        assert!(installs.iter().all(|install| is_among(100, *install)));
+    }
 }

@@ -1,6 +1,7 @@
 //! Seats: who holds one, and who is over.
 
 use protocol::LicenseId;
+use protocol::admin::SeatPlace;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::ToSql;
 
@@ -107,6 +108,29 @@ impl Store {
     }
 }
 
+/// How many other installs of its license hold a seat at `now`, and how many of them come before this one.
+async fn rank(client: &impl GenericClient, subject: &Subject, now: i64) -> Result<(i64, i64), Error> {
+    let since = released_since(subject.profile.knobs.release_silent_after, now);
+    let now = Timestamp(now);
+    let params: [&(dyn ToSql + Sync); 4] = [subject.id.as_uuid(), subject.license_id.as_uuid(), &since, &now];
+    match row(client, &RANK, &params).await? {
+        Some(rank) => Ok((column(&rank, "others")?, column(&rank, "before")?)),
+        None => Ok((0, 0)),
+    }
+}
+
+/// An install's place among those of its license that hold a seat at `now`.
+pub(crate) async fn place(
+    client: &impl GenericClient,
+    subject: &Subject,
+    now: i64,
+) -> Result<SeatPlace, Error> {
+    let (others, before) = rank(client, subject, now).await?;
+    let is_seated = subject.is_seated(now);
+    let rank = is_seated.then_some(before + 1);
+    Ok(SeatPlace { rank, taken: others + i64::from(is_seated), max_installs: subject.terms.max_installs })
+}
+
 /// The seat that an install is due which calls now, of `max` in all. Whoever gives it holds the license's lock.
 pub(crate) async fn due(
     client: &impl GenericClient,
@@ -114,14 +138,7 @@ pub(crate) async fn due(
     max: i64,
     now: i64,
 ) -> Result<Seat, Error> {
-    let since = released_since(subject.profile.knobs.release_silent_after, now);
-    let now_bound = Timestamp(now);
-    let params: [&(dyn ToSql + Sync); 4] =
-        [subject.id.as_uuid(), subject.license_id.as_uuid(), &since, &now_bound];
-    let (others, before) = match row(client, &RANK, &params).await? {
-        Some(rank) => (column(&rank, "others")?, column(&rank, "before")?),
-        None => (0, 0),
-    };
+    let (others, before) = rank(client, subject, now).await?;
     let seat = Seat { holds: subject.holds_seat, exceeded_at: subject.seats_exceeded_at };
     Ok(seat.settle(subject.is_released(now), others, before, max, now))
 }

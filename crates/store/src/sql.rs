@@ -6,7 +6,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{GenericClient, Row};
+use tokio_postgres::{GenericClient, Row, RowStream};
 
 use crate::Error;
 
@@ -52,6 +52,15 @@ pub(crate) async fn rows(
     params: Params<'_>,
 ) -> Result<Vec<Row>, Error> {
     client.query_typed(sql.text, &typed(sql, params)).await.map_err(|cause| Error::statement(sql, cause))
+}
+
+/// A statement's rows as they come: while nobody takes them, none are read.
+pub(crate) async fn stream(
+    client: &impl GenericClient,
+    sql: &Sql,
+    params: Params<'_>,
+) -> Result<RowStream, Error> {
+    client.query_typed_raw(sql.text, typed(sql, params)).await.map_err(|cause| Error::statement(sql, cause))
 }
 
 /// The only row of a statement that may find none.

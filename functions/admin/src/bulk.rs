@@ -71,7 +71,7 @@ pub async fn act(
         let mut rows = Vec::with_capacity(moved.len());
         for before in before {
             let Some(after) = after.remove(&before.subject.id) else { continue };
-            let (before, after) = (judged(before, now), judged(after, now));
+            let (before, after) = (judged(&before, now), judged(&after, now));
             let tied = Tied { install: &after, batch_id };
             rows.push(States::changed(&before, &tied)?.of(name(action), after.id));
         }

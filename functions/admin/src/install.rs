@@ -1,12 +1,12 @@
 //! Installs: listed, explained by the engine, approved, suspended, resumed, revoked, reset, rebound.
 
 use edge::judge::judge;
-use policy::{Facts, evaluate, remedy, trace};
 use protocol::InstallId;
-use protocol::admin::{Agent, Fingerprints, HeldLease, Install, Judged, Step, Time, TracedRule};
-use store::{InstallAction, InstallFilter, InstallRow, LiveLease, Store, Subject};
+use protocol::admin::{Agent, Fingerprints, HeldLease, Install, Judged, Step, Time};
+use store::{InstallAction, InstallFilter, InstallRow, LiveLease, Store};
 
 use crate::error::Error;
+use crate::explained::explained;
 use crate::operator::{Expected, Operator, States};
 
 /// At most `limit` installs after `after`, in the order in which they were made, each judged now.
@@ -21,7 +21,7 @@ pub async fn list(
 ) -> Result<Vec<Install>, Error> {
     let now = store.clock().unix_seconds();
     let installs = store.list_installs(filter, after, limit).await?;
-    Ok(installs.into_iter().map(|row| judged(row, now)).collect())
+    Ok(installs.iter().map(|row| judged(row, now)).collect())
 }
 
 /// An install, judged and explained now.
@@ -30,7 +30,9 @@ pub async fn list(
 /// When there is no such install.
 pub async fn show(store: &Store, id: InstallId) -> Result<Install, Error> {
     let row = store.find_install(id).await?.ok_or_else(|| Error::not_found("install", &id))?;
-    Ok(explained(row, store.clock().unix_seconds()))
+    let now = store.clock().unix_seconds();
+    let around = store.surroundings(&row.subject, now).await?;
+    Ok(explained(judged(&row, now), &row.subject, around, now))
 }
 
 /// Does what an operator wants done; the agent learns of it at its next beat. Done twice is done.
@@ -54,13 +56,13 @@ pub async fn act(
     }
     let changed = change.act_on_installs(&[id], action).await?;
     let after = change.find_installs(&[id]).await?.pop().ok_or_else(|| Error::not_found("install", &id))?;
-    let (before, mut after) = (judged(before, now), explained(after, now));
+    let around = change.surroundings(&after.subject, now).await?;
+    let judged_after = judged(&after, now);
     if !changed.is_empty() {
-        let trace = std::mem::take(&mut after.trace);
-        operator.finish(change, name(action), id, States::changed(&before, &after)?).await?;
-        after.trace = trace;
+        let states = States::changed(&judged(&before, now), &judged_after)?;
+        operator.finish(change, name(action), id, states).await?;
     }
-    Ok(after)
+    Ok(explained(judged_after, &after.subject, around, now))
 }
 
 /// What the audit log calls an action.
@@ -75,55 +77,36 @@ pub(crate) fn name(action: &InstallAction) -> &'static str {
     }
 }
 
-/// An install with the fourteen rules, and what would mend it.
-fn explained(row: InstallRow, now: i64) -> Install {
-    let (facts, profile) = (row.subject.facts(), row.subject.profile.clone());
-    let profile = &profile.knobs.judging;
-    let rules = trace(&facts, profile, now, &|at| Time(at).to_string());
-    let rule =
-        |rule: policy::Traced| TracedRule { rule: rule.rule, matched: rule.matched, because: rule.because };
-    let install = judged(row, now);
-    let mended = remedy(install.decision.reason);
-    let unheld = evaluate(&Facts { held_until: None, ..facts }, profile, now).state;
-    let hold = install.held_until.filter(|_| unheld > install.decision.state);
-    let by = hold.map_or_else(String::new, |end| format!(", before the incident hold ends, {end}"));
-    Install {
-        state: install.decision.state,
-        remedy: mended.map(|what| format!("{what}{by}")),
-        trace: rules.into_iter().map(rule).collect(),
-        ..install
-    }
-}
-
 /// An install as lists have it.
-pub(crate) fn judged(row: InstallRow, now: i64) -> Install {
+pub(crate) fn judged(row: &InstallRow, now: i64) -> Install {
     let InstallRow { name, version, state, subject } = row;
-    let judgement = judge(&subject, now);
-    let (status, holds_seat) = (subject.status(), subject.is_seated(now));
-    let Subject {
-        id, license_id, activated_at, last_contact, clock_skew, seats_exceeded_at, held_until, ..
-    } = subject;
+    let judgement = judge(subject, now);
     Install {
-        id,
-        license_id,
-        name,
-        status,
-        state,
+        id: subject.id,
+        license_id: subject.license_id,
+        name: name.clone(),
+        status: subject.status(),
+        state: *state,
         decision: Judged::new(&judgement.decision, now),
         ladder: judgement.ladder.into_iter().map(Step::from).collect(),
-        held_until: held_until.filter(|until| now < *until).map(Time),
+        held_until: subject.held_until.filter(|until| now < *until).map(Time),
         trace: Vec::new(),
         remedy: None,
-        activated_at: Time(activated_at),
-        last_contact: Time(last_contact),
-        agent: Agent { version: subject.agent_version, platform: subject.agent_platform },
-        clock_skew,
-        fingerprint: Fingerprints { bound: subject.bound, observed: subject.observed },
-        holds_seat,
-        seats_exceeded_at: seats_exceeded_at.map(Time),
+        facts: None,
+        profile: None,
+        components: Vec::new(),
+        seat: None,
+        secret: None,
+        activated_at: Time(subject.activated_at),
+        last_contact: Time(subject.last_contact),
+        agent: Agent { version: subject.agent_version.clone(), platform: subject.agent_platform.clone() },
+        clock_skew: subject.clock_skew,
+        fingerprint: Fingerprints { bound: subject.bound.clone(), observed: subject.observed.clone() },
+        holds_seat: subject.is_seated(now),
+        seats_exceeded_at: subject.seats_exceeded_at.map(Time),
         clone_suspected_at: subject.clone_suspected_at.map(Time),
         lease: subject.lease.map(held),
-        version,
+        version: *version,
     }
 }
 

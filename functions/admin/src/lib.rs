@@ -7,7 +7,9 @@
 pub mod api_key;
 pub mod audit;
 pub mod bulk;
+pub mod dry_run;
 mod error;
+mod explained;
 pub mod heartbeat;
 pub mod hold;
 mod http;
@@ -19,6 +21,7 @@ mod operator;
 pub mod overview;
 pub mod password;
 pub mod profile;
+mod remedy;
 mod session;
 pub mod signing_key;
 mod token;

@@ -67,27 +67,39 @@ pub async fn publish(
     if before.active_number == number && before.percent == percent && version.published_at.is_some() {
         return Ok(shown(before));
     }
-    // Of a version that judges some already, the rest stays with whatever judged it.
-    let rest =
-        if before.active_number == number { before.previous_number } else { Some(before.active_number) };
-    let rest = rest.filter(|_| percent < 100);
-    if percent < 100 && rest.is_none() {
-        return Err(Error::Conflict(format!("version {number} judges all, and there is none for the rest")));
-    }
+    let rest = rest(&before, number, percent)?;
     finish(operator, change, before, ("profile.publish", number, percent, rest)).await
 }
 
-/// Publishes new knobs as a profile's next version, at once and to all.
+/// Which version judges the rest, when one is published to so many installs in a hundred.
+pub(crate) fn rest(before: &ProfileRow, number: i32, percent: i32) -> Result<Option<i32>, Error> {
+    if percent == 100 {
+        return Ok(None);
+    }
+    // Of a version that judges some already, the rest stays with whatever judged it.
+    let rest =
+        if before.active_number == number { before.previous_number } else { Some(before.active_number) };
+    let none = || Error::Conflict(format!("version {number} judges all, and there is none for the rest"));
+    rest.ok_or_else(none).map(Some)
+}
+
+/// Publishes new knobs as a profile's next version, at once, to so many installs in a hundred.
 ///
 /// # Errors
 /// When there is no such profile, or a knob is refused.
-pub async fn publish_next(operator: &Operator<'_>, id: ProfileId, knobs: &str) -> Result<Profile, Error> {
+pub async fn publish_next(
+    operator: &Operator<'_>,
+    id: ProfileId,
+    knobs: &str,
+    percent: i32,
+) -> Result<Profile, Error> {
     let knobs = checked(knobs)?;
     let mut connection = operator.connect().await?;
     let change = operator.begin(&mut connection).await?;
     let before = locked(&change, id, &Expected::ANY).await?;
     let draft = change.insert_draft(id, &knobs).await?;
-    finish(operator, change, before, ("profile.publish", draft.number, 100, None)).await
+    let rest = rest(&before, draft.number, percent)?;
+    finish(operator, change, before, ("profile.publish", draft.number, percent, rest)).await
 }
 
 /// Has all installs judged by the version before the one that judges now.

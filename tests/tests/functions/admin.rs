@@ -5,6 +5,8 @@ mod api_keys;
 mod audit;
 mod bulk;
 mod conventions;
+mod dry_run;
+mod explained;
 mod heartbeats;
 mod hold;
 mod installs;

@@ -188,7 +188,7 @@ async fn a_published_profile_judges_from_the_next_beat_on() {
     let operator = Operator::at_the_command_line(&store);
     let id = profile::show(&store, "test-1").await.unwrap().id;
     let knobs = r#"{"min_agent_version": "9.0.0"}"#;
-    let published = profile::publish_next(&operator, id, knobs).await.unwrap();
+    let published = profile::publish_next(&operator, id, knobs, 100).await.unwrap();
     assert_eq!(published.active_number, 2);
     let answer = agent.beat(&world.server).await;
     assert_eq!(
@@ -196,7 +196,7 @@ async fn a_published_profile_judges_from_the_next_beat_on() {
         (&"agent_outdated".into(), &2.into())
     );
     let knobs = r#"{"silence_tolerance": 5, "nonsense": 1}"#;
-    let refused = profile::publish_next(&operator, id, knobs).await.err().unwrap();
+    let refused = profile::publish_next(&operator, id, knobs, 100).await.err().unwrap();
     assert_eq!(pointers(&refused), ["/knobs/silence_tolerance", "/knobs/nonsense"]);
     let taken = profile::create(&operator, "test-1", "{}").await.err().unwrap();
     assert!(matches!(taken, Error::Conflict(_)), "{taken}");

@@ -3,7 +3,10 @@
 use policy::State;
 use serde::{Deserialize, Serialize};
 
-use super::{Judged, Step, Time, TracedRule, versioned};
+use super::{
+    Component, InstallFacts, Judged, JudgingVersion, SeatPlace, SecretState, Step, Time, TracedRule,
+    versioned,
+};
 use crate::json::Reader;
 use crate::{Expected, Fingerprint, InstallId, LeaseId, LicenseId};
 
@@ -92,6 +95,21 @@ pub struct Install {
     /// What would mend it, on its own page: null where nothing has to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// What the engine knows of it, on its own page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<InstallFacts>,
+    /// What judges it, on its own page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<JudgingVersion>,
+    /// What it is bound to beside what was last observed, on its own page.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<Component>,
+    /// Its place among those that hold a seat, on its own page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat: Option<SeatPlace>,
+    /// What its proofs are checked against, on its own page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretState>,
     /// First activation.
     pub activated_at: Time,
     /// When it was last heard of.

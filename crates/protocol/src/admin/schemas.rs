@@ -17,6 +17,11 @@ pub(super) fn reason() -> Schema {
     words(policy::Reason::ALL.iter().map(|reason| reason.as_str()))
 }
 
+/// How a component compares.
+pub(super) fn comparison() -> Schema {
+    words(policy::Comparison::ALL.iter().map(|comparison| comparison.as_str()))
+}
+
 /// Digests by component name.
 pub(super) fn fingerprint() -> Schema {
     let digest = ObjectBuilder::new()

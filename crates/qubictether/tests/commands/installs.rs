@@ -38,6 +38,26 @@ async fn an_install_is_shown_with_decision_ladder_and_fingerprint() {
 }
 
 #[tokio::test]
+async fn an_install_is_explained_by_every_rule_its_components_its_seat_and_a_remedy() {
+    let (site, installs) = with_installs(1, r#"{"min_agent_version": "2.0.0"}"#).await;
+    let said = site.says(&["install", "show", &installs[0].to_string()]).output;
+    for part in [
+        "remedy: ",
+        "judged by version 1 of profile test-1",
+        "holds seat 1; 1 of the license's 5 seats are taken",
+        "its secret was handed out, and not used yet",
+        "board_serial",
+        "matches",
+        "RULE  HOLDS",
+        "13    ",
+        "14    no",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(said.matches("decides").count(), 1, "{said}");
+}
+
+#[tokio::test]
 async fn every_action_is_done_and_done_twice_is_done() {
     let (site, installs) = with_installs(1, r#"{"require_approval": "yes"}"#).await;
     let id = installs[0].to_string();

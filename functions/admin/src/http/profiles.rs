@@ -4,10 +4,22 @@ use axum::response::Response;
 use edge::{Refusal, answer};
 use http::StatusCode;
 use protocol::ProfileId;
-use protocol::admin::{NewProfile, NewVersion, Publication};
+use protocol::admin::{DryRunRequest, NewProfile, NewVersion, Publication};
 
 use super::call::{self, Call};
-use crate::profile;
+use super::query::{Cursor, PAGE};
+use super::route::{Kind, Parameter};
+use crate::{dry_run, profile};
+
+/// How far a dry run goes.
+pub(super) const PART: [Parameter; 2] = [
+    Parameter {
+        name: "limit",
+        kind: Kind::Number(1, dry_run::MOST),
+        about: "Looks at so many installs at most; 200,000 where it is left out",
+    },
+    PAGE[1],
+];
 
 pub(super) async fn list(call: Call) -> Result<Response, Refusal> {
     let asked = call.query.page::<String>();
@@ -38,6 +50,17 @@ pub(super) async fn draft(call: Call) -> Result<Response, Refusal> {
     let wanted = call.body(NewVersion::read)?;
     let version = profile::draft(&call.operator()?, call.id()?, wanted.knobs.get()).await?;
     Ok(answer::json(StatusCode::CREATED, &version))
+}
+
+pub(super) async fn dry_run(call: Call) -> Result<Response, Refusal> {
+    let limit = call.query.number("limit", 1, dry_run::MOST).unwrap_or(dry_run::MOST);
+    let after = call.query.cursor();
+    call.query.finish()?;
+    let wanted = call.body_or_none(DryRunRequest::read)?;
+    let (store, id, number) = (&call.edge.store, call.id()?, call.number()?);
+    let (mut run, next) = dry_run::dry_run(store, id, number, wanted, after, limit).await?;
+    run.next_cursor = next.map(|next| next.told());
+    Ok(answer::json(StatusCode::OK, &run))
 }
 
 pub(super) async fn publish(call: Call) -> Result<Response, Refusal> {

@@ -129,8 +129,13 @@ impl Query {
     /// Where a list goes on, and how far.
     pub(crate) fn page<T: Cursor>(&self) -> Asked<T> {
         let limit = self.number("limit", 1, 200).unwrap_or(LIMIT);
+        Asked { after: self.cursor(), limit }
+    }
+
+    /// Where what was answered in part goes on.
+    pub(crate) fn cursor<T: Cursor>(&self) -> Option<T> {
         let read = |text: &str| base64url::decode(text).ok().and_then(|bytes| T::from_cursor(&bytes));
-        Asked { after: self.read_as("cursor", "a page's next_cursor", read), limit }
+        self.read_as("cursor", "a page's next_cursor", read)
     }
 }
 
@@ -208,6 +213,18 @@ impl Cursor for (i64, uuid::Uuid) {
             .then(|| uuid::Uuid::from_slice(id).ok())
             .flatten()
             .map(|id| (at, id))
+    }
+}
+
+/// By id, and the instant that all parts judge.
+impl Cursor for (i64, protocol::InstallId) {
+    fn to_cursor(&self) -> Vec<u8> {
+        (self.0, *self.1.as_uuid()).to_cursor()
+    }
+
+    fn from_cursor(bytes: &[u8]) -> Option<Self> {
+        let (at, id) = <(i64, uuid::Uuid)>::from_cursor(bytes)?;
+        Some((at, protocol::InstallId::from_uuid(id)))
     }
 }
 

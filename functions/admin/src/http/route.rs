@@ -182,6 +182,12 @@ impl Route {
         self
     }
 
+    /// It takes these parameters.
+    pub(super) fn takes(mut self, parameters: &[Parameter]) -> Self {
+        self.parameters.extend(parameters);
+        self
+    }
+
     /// It answers the whole of what is asked for as CSV to whoever asks for that by `Accept`.
     pub(super) fn or_as_table(mut self) -> Self {
         let schema = ObjectBuilder::new().schema_type(Type::String).into();

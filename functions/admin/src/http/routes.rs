@@ -6,10 +6,10 @@
 use http::StatusCode;
 use protocol::admin::{
     ApiKey, ApiKeyChange, AuditRow, ChainCheck, ChangedInstalls, ChosenInstalls, CreatedApiKey, Credentials,
-    Heartbeat, Hold, Install, KeyRotation, Lease, License, LicenseChange, LicenseWithKey, NewApiKey, NewHold,
-    NewLicense, NewProfile, NewUser, NewVersion, OfflineAnswer, OfflineRequestFile, Overview, Profile,
-    ProfileVersion, Publication, Rebinding, RevealedKey, Role, Session, SigningKeys, TotpAction, TotpAnswer,
-    User, UserChange,
+    DryRun, DryRunRequest, Heartbeat, Hold, Install, KeyRotation, Lease, License, LicenseChange,
+    LicenseWithKey, NewApiKey, NewHold, NewLicense, NewProfile, NewUser, NewVersion, OfflineAnswer,
+    OfflineRequestFile, Overview, Profile, ProfileVersion, Publication, Rebinding, RevealedKey, Role,
+    Session, SigningKeys, TotpAction, TotpAnswer, User, UserChange,
 };
 
 use super::route::{Access, Route};
@@ -166,6 +166,15 @@ fn profile_routes() -> Vec<Route> {
             .lists::<ProfileVersion>(&[]),
         Route::post("/profiles/{id}/versions", OPERATOR, "Draft the next version", profiles::draft)
             .makes_part::<NewVersion, ProfileVersion>(),
+        Route::post(
+            "/profiles/{id}/versions/{n}/dry-run",
+            OPERATOR,
+            "Tell what publishing a version would change, and change nothing",
+            profiles::dry_run,
+        )
+        .takes(&profiles::PART)
+        .may_read::<DryRunRequest>()
+        .tells::<DryRun>(),
         Route::post(
             "/profiles/{id}/versions/{n}/publish",
             OPERATOR,

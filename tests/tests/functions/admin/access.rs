@@ -50,6 +50,7 @@ const MAY_CALL: &[(&str, &str, &str)] = &[
     ("get", "/profiles/{id}", "viewer"),
     ("get", "/profiles/{id}/versions", "viewer"),
     ("post", "/profiles/{id}/versions", "operator"),
+    ("post", "/profiles/{id}/versions/{n}/dry-run", "operator"),
     ("post", "/profiles/{id}/versions/{n}/publish", "operator"),
     ("post", "/profiles/{id}/rollback", "operator"),
     ("get", "/openapi.json", "public"),

@@ -116,3 +116,43 @@ async fn a_profile_is_made_once_and_refused_knobs_are_named() {
         operator.get(&format!("/profiles?cursor={}", names["next_cursor"].as_str().unwrap())).await.json();
     assert_eq!(rest["items"][0]["name"], "test-1", "in the order of their names");
 }
+
+#[tokio::test]
+async fn a_rollback_brings_everybody_back_whoever_is_let_out_goes_first_and_no_license_is_rewritten() {
+    let world = World::with("{}", 100).await;
+    let operator = world.script(Role::Operator).await;
+    let path = format!("/profiles/{}", world.database.value("SELECT id FROM profiles").await);
+    let mut agents = Vec::new();
+    for number in 0..20 {
+        agents.push(world.agent(number).await);
+    }
+    let licenses = "SELECT xmin || ' ' || l::text FROM licenses l";
+    let before = world.database.value(licenses).await;
+    let mut judging = async |percent: &Value| {
+        let action = if percent.is_null() { "rollback" } else { "versions/2/publish" };
+        let body = if percent.is_null() { json!({}) } else { json!({ "percent": percent }) };
+        assert_eq!(operator.post(&format!("{path}/{action}"), &body).await.status, 200);
+        world.pass(60);
+        let mut judged = Vec::new();
+        for (number, agent) in agents.iter_mut().enumerate() {
+            if agent.beat(&world.server).await.claims()["pro"]["version"] == 2 {
+                judged.push(number);
+            }
+        }
+        judged
+    };
+    operator.post(&format!("{path}/versions"), &json!({ "knobs": {} })).await;
+    let most = judging(&json!(70)).await;
+    let fewer = judging(&json!(20)).await;
+    assert!(
+        fewer.len() < most.len() && fewer.iter().all(|number| most.contains(number)),
+        "{fewer:?} {most:?}"
+    );
+    assert_eq!(judging(&json!(70)).await, most, "the same ones again");
+    assert_eq!(judging(&Value::Null).await, [0; 0], "a rollback from some");
+    assert_eq!(operator.get(&path).await.json()["percent"], 100);
+    assert_eq!(judging(&json!(100)).await.len(), 20);
+    assert_eq!(judging(&Value::Null).await, [0; 0], "a rollback from all");
+    assert_eq!(judging(&json!(70)).await, most, "and once more the same ones");
+    assert_eq!(world.database.value(licenses).await, before, "a license names its profile, and that is all");
+}
