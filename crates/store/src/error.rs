@@ -110,6 +110,13 @@ impl Error {
         }
     }
 
+    /// Whether a lock wasn't to be had in the time that was given.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        let Self::Unavailable(cause) = self else { return false };
+        let code = cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
+        code == Some(&SqlState::LOCK_NOT_AVAILABLE)
+    }
+
     /// Whether the same call may succeed later: the database was away, busy, or chose another transaction over ours;
     /// or what wraps the keys doesn't answer.
     pub fn is_transient(&self) -> bool {

@@ -89,6 +89,9 @@ WHERE id = ANY($1) AND revoked_at IS NULL AND deactivated_at IS NULL
 RETURNING id"
 }
 
+/// How often many installs are asked for at once before that is put off.
+const LOCK_ATTEMPTS: u32 = 100;
+
 /// An install as it stands.
 #[derive(Debug)]
 pub struct InstallRow {
@@ -203,9 +206,6 @@ impl Change<'_> {
     /// Installs of a license, or those of them that are named, by id, each with its status where that is final. They and
     /// the license are locked until the change's end. None: there is no such license.
     ///
-    /// INVARIANT(order): whoever locks several installs does it in the order of their ids, so that none waits for another
-    /// who waits for him. Who locks an install's row of `install_states` before it (seats) has locked the license.
-    ///
     /// # Errors
     /// When the database isn't available.
     pub async fn lock_installs(
@@ -217,7 +217,7 @@ impl Change<'_> {
             return Ok(None);
         }
         let named = named.map(uuids);
-        let found = rows(&*self.tx, &LOCK_ALL, &[license.as_uuid(), &named]).await?;
+        let found = self.lock_all(&[license.as_uuid(), &named]).await?;
         let install = |row: &Row| {
             let status = match (column(row, "is_revoked")?, column(row, "is_deactivated")?) {
                 (true, _) => Some(InstallStatus::Revoked),
@@ -227,6 +227,29 @@ impl Change<'_> {
             Ok((InstallId::from_uuid(column(row, "id")?), status))
         };
         found.iter().map(install).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// INVARIANT(way): whoever locks many installs gives way to contacts. Those that are committed together lock in whatever
+    /// order the database finds them, so one may have what this wants, and want what this has. Then all that this has is let
+    /// go long before the database looks for deadlocks (`deadlock_timeout`, a second), and asked for again.
+    async fn lock_all(&self, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+        let say = async |words| self.tx.batch_execute(words).await.map_err(Error::from_connection);
+        let mut attempt = 1;
+        loop {
+            say("SAVEPOINT locking; SET LOCAL lock_timeout = '50ms'").await?;
+            match rows(&*self.tx, &LOCK_ALL, params).await {
+                Err(error) if error.is_lock_timeout() && attempt < LOCK_ATTEMPTS => {
+                    say("ROLLBACK TO SAVEPOINT locking; RELEASE SAVEPOINT locking; SELECT pg_sleep(0.02)")
+                        .await?;
+                    attempt += 1;
+                }
+                locked => {
+                    let locked = locked?;
+                    say("SET LOCAL lock_timeout TO DEFAULT; RELEASE SAVEPOINT locking").await?;
+                    return Ok(locked);
+                }
+            }
+        }
     }
 
     /// Installs, by id.

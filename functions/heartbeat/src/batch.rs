@@ -118,7 +118,7 @@ async fn attempt(edge: &Edge, batch: Vec<Waiting>) -> Vec<Waiting> {
         }
     }
     let mut contacts: Vec<Contact> = subjects.into_values().filter_map(Beat::into_contact).collect();
-    // The order in which they are locked, as by everybody who locks several.
+    // Whoever wants several of them, too, rarely has what this wants then, and wants what this has.
     contacts.sort_unstable_by_key(|contact| contact.subject.id);
     commit(edge, &contacts, judged).await
 }
