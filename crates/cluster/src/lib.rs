@@ -203,6 +203,20 @@ impl Cluster {
         format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
+    /// A client of PostgreSQL's (`psql`, `pg_restore`), as the superuser on a database. The password goes by the
+    /// environment: arguments can be read by everybody on the machine.
+    #[must_use]
+    pub fn client(&self, program: &str, database: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command
+            .env("PGHOST", Ipv4Addr::LOCALHOST.to_string())
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", SUPERUSER)
+            .env("PGPASSWORD", &self.password)
+            .env("PGDATABASE", database);
+        command
+    }
+
     /// The port on 127.0.0.1; 0 before the first start.
     #[must_use]
     pub fn port(&self) -> u16 {

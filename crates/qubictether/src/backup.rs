@@ -1,4 +1,6 @@
-//! `backup restored`: the last step of a restore.
+//! `backup check|restored`: whether a backup is worth something, and the last step of a restore.
+
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use protocol::admin::Time;
@@ -9,16 +11,26 @@ use store::Recording;
 
 use crate::config::Flags;
 use crate::error::Error;
-use crate::{account, init, output};
+use crate::{account, backup_check, init, output};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Prove that a backup and the key-encryption key belong together: open everything that is sealed in it
+    ///
+    /// With FILE, the dump is restored into a private PostgreSQL on this machine, which goes when all is looked at; it is
+    /// brought up to this program's schema there, as a restore would be. Without, the database of the settings is looked at,
+    /// and nothing in it is changed.
+    Check {
+        /// What `pg_dump` wrote of the server's database: plain SQL, custom format, tar, or a directory
+        file: Option<PathBuf>,
+    },
     /// The last step of a restore, before the servers start: puts off proofs that may have been accepted before
     Restored,
 }
 
 pub(crate) async fn run(flags: &Flags, command: &Command) -> Result<(), Error> {
     match command {
+        Command::Check { file } => backup_check::run(flags, file.as_deref()).await,
         Command::Restored => restored(flags).await,
     }
 }

@@ -1,5 +1,6 @@
 //! What goes wrong in a command, and the exit status that says so to a script.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use protocol::problem::Code;
@@ -41,6 +42,30 @@ pub(crate) enum Error {
         at: i64,
         /// What is wrong there.
         detail: String,
+    },
+    /// A dump can't be restored.
+    #[error("{} can't be restored: {detail}", file.display())]
+    Restore {
+        /// The dump.
+        file: PathBuf,
+        /// What PostgreSQL said first.
+        detail: String,
+    },
+    /// What is sealed in a backup doesn't open.
+    #[error("{count} sealed values don't open; the first is {first}")]
+    Unopened {
+        /// How many.
+        count: u64,
+        /// Where the first one stands, and why it doesn't open.
+        first: String,
+    },
+    /// Licenses of another server's can't be brought as they are.
+    #[error(
+        "{count} licenses can't be brought as they are: mend that, or bring the others with --apply --leave-out"
+    )]
+    NotBrought {
+        /// How many.
+        count: usize,
     },
     /// Lines that couldn't be read have been answered as such.
     #[error("{count} of the lines can't be read; each is answered by what is wrong with it")]
@@ -90,6 +115,7 @@ impl Error {
         ExitCode::from(match self {
             Self::Usage(_)
             | Self::Settings(_)
+            | Self::NotBrought { .. }
             | Self::Admin(admin::Error::Invalid(_))
             | Self::Store(store::Error::Settings(_))
             | Self::Keyring(
@@ -118,6 +144,8 @@ impl Error {
             | Self::Store(_)
             | Self::Io { .. }
             | Self::Tampered { .. }
+            | Self::Restore { .. }
+            | Self::Unopened { .. }
             | Self::Unread { .. } => 1,
         })
     }

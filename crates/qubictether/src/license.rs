@@ -1,10 +1,12 @@
-//! `license create|list|show|change|suspend|resume|revoke`.
+//! `license create|list|show|change|suspend|resume|revoke|reveal-key|rotate-key`.
 
 use std::str::FromStr;
 
 use admin::{Expected, Operator, license, profile};
 use clap::{Args, Subcommand};
-use protocol::admin::{License, LicenseChange, LicenseStatus, NewLicense, Time, parse_object, parse_time};
+use protocol::admin::{
+    License, LicenseChange, LicenseStatus, LicenseWithKey, NewLicense, Time, parse_object, parse_time,
+};
 use protocol::ambient::{Clock, SystemClock};
 use protocol::json::{self, Reader};
 use protocol::problem::FieldError;
@@ -56,6 +58,16 @@ pub(crate) enum Command {
     },
     /// Revoke a license, for good
     Revoke {
+        /// Its id
+        license: LicenseId,
+    },
+    /// Tell a license's key once more; the audit log notes it
+    RevealKey {
+        /// Its id
+        license: LicenseId,
+    },
+    /// Give a license another key: the one before activates nothing any more, installs beat on
+    RotateKey {
         /// Its id
         license: LicenseId,
     },
@@ -173,6 +185,13 @@ pub(crate) async fn run(store: &Store, command: Command, json: bool) -> Result<(
         Command::Suspend { license } => license::suspend(&operator, license, &any).await?,
         Command::Resume { license } => license::resume(&operator, license, &any).await?,
         Command::Revoke { license } => license::revoke(&operator, license, &any).await?,
+        Command::RevealKey { license } => {
+            let revealed = license::reveal_key(&operator, license).await?;
+            return if json { output::json(&revealed) } else { output::line(&revealed.license_key) };
+        }
+        Command::RotateKey { license } => {
+            return told(&license::rotate_key(&operator, license, &any).await?, json);
+        }
     };
     if json {
         return output::json(&license);
@@ -239,16 +258,23 @@ async fn make(operator: &Operator<'_>, create: Create, json: bool) -> Result<(),
         }
         (error, _) => error,
     })?;
-    let created = license::create(operator, wanted).await?;
+    told(&license::create(operator, wanted).await?, json)
+}
+
+/// A license with the key that it just got.
+fn told(license: &LicenseWithKey, json: bool) -> Result<(), Error> {
     if json {
-        return output::json(&created);
+        return output::json(license);
     }
-    describe(&created.license)?;
-    output::line(&format!("key: {}", created.license_key))
+    describe(&license.license)?;
+    output::line(&format!("key: {}", license.license_key))
 }
 
 /// A profile by its id or its name, or the only one there is; else what to do.
-async fn profile(store: &Store, id_or_name: Option<&str>) -> Result<Result<ProfileId, FieldError>, Error> {
+pub(crate) async fn profile(
+    store: &Store,
+    id_or_name: Option<&str>,
+) -> Result<Result<ProfileId, FieldError>, Error> {
     if let Some(id_or_name) = id_or_name {
         return Ok(Ok(profile::show(store, id_or_name).await?.id));
     }

@@ -4,14 +4,18 @@ mod access;
 mod account;
 mod audit;
 mod backup;
+mod backup_check;
 mod config;
 mod dev;
 mod dry_run;
 mod error;
 mod explain;
 mod hold;
+mod import;
+mod import_plan;
 mod init;
 mod install;
+mod keygen;
 mod keys;
 mod lease;
 mod license;
@@ -83,6 +87,9 @@ enum Command {
     /// What belongs to backups of the database.
     #[command(subcommand)]
     Backup(backup::Command),
+    /// Bring what another license server has.
+    #[command(subcommand)]
+    Import(import::Command),
     /// People who may sign in to the admin API.
     #[command(subcommand)]
     User(access::UserCommand),
@@ -122,6 +129,7 @@ async fn run(flags: &Flags, command: Command) -> Result<(), Error> {
         Command::Hold(command) => hold::run(&Site::open(flags).await?.store, command, json).await,
         Command::Keys(command) => keys::run(flags, command).await,
         Command::Backup(command) => backup::run(flags, &command).await,
+        Command::Import(command) => import::run(&Site::open(flags).await?.store, command, json).await,
         Command::User(command) => access::user(&Site::open(flags).await?.store, command, json).await,
         Command::ApiKey(command) => access::api_key(&Site::open(flags).await?.store, command, json).await,
         Command::Audit(command) => audit::run(&Site::open(flags).await?.store, command, json).await,

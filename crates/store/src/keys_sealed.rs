@@ -298,14 +298,14 @@ fn columns(purpose: Purpose) -> &'static [SealedColumn] {
 }
 
 /// Some rows of a table, and their values of older versions.
-struct Window {
-    seen: u64,
-    last: Uuid,
-    values: Vec<(Uuid, Vec<u8>)>,
+pub(crate) struct Window {
+    pub(crate) seen: u64,
+    pub(crate) last: Uuid,
+    pub(crate) values: Vec<(Uuid, Vec<u8>)>,
 }
 
 /// The rows after one; none: that was the last.
-async fn window(
+pub(crate) async fn window(
     client: &impl GenericClient,
     sealed: &SealedColumn,
     below: Context,

@@ -26,6 +26,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0018_index_searches", include_str!("../../../migrations/0018_index_searches.sql")),
     ("0019_stage_profiles", include_str!("../../../migrations/0019_stage_profiles.sql")),
     ("0020_create_hold", include_str!("../../../migrations/0020_create_hold.sql")),
+    ("0021_create_imports", include_str!("../../../migrations/0021_create_imports.sql")),
 ];
 
 /// Whoever migrates holds this advisory lock; the number means nothing.

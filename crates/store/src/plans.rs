@@ -6,7 +6,7 @@ use crate::sql::Sql;
 use crate::testing::TestDatabase;
 
 /// Tables that grow with the number of licenses, installs or heartbeats.
-const LARGE: [&str; 11] = [
+const LARGE: [&str; 12] = [
     "install_states",
     "licenses",
     "installs",
@@ -18,6 +18,7 @@ const LARGE: [&str; 11] = [
     "sessions",
     "sign_in_failures",
     "idempotency_keys",
+    "imports",
 ];
 
 fn statements() -> impl Iterator<Item = &'static Sql> {
@@ -32,6 +33,7 @@ fn statements() -> impl Iterator<Item = &'static Sql> {
         crate::heartbeat_log::STATEMENTS,
         crate::hold::STATEMENTS,
         crate::idempotency::STATEMENTS,
+        crate::import::STATEMENTS,
         crate::install::STATEMENTS,
         crate::keys::STATEMENTS,
         crate::keys_change::STATEMENTS,

@@ -4,13 +4,17 @@ use protocol::admin::Time;
 use serde_json::json;
 
 use crate::audit::{Changed, Recording};
-use crate::sql::{Timestamp, execute, statements};
+use crate::sql::{Timestamp, column, execute, row, statements};
 use crate::{Database, Error};
 
 statements! {
     /// The restore is over. Two in one second are one.
     INSERT (TIMESTAMPTZ) "-- restore.insert
 INSERT INTO restores (restored_at) VALUES ($1) ON CONFLICT DO NOTHING"
+
+    /// Whether this is a database of this server's at all.
+    HAS_KEYS_TABLE () "-- restore.has_keys_table
+SELECT to_regclass('wrapped_keys') IS NOT NULL AS is_there"
 }
 
 impl Database {
@@ -29,5 +33,15 @@ impl Database {
             by.write(&*tx, &Changed { action, resource, id: at, before: None, after }).await?;
         }
         tx.commit().await.map_err(Error::from_connection)
+    }
+
+    /// Whether the tables of this server's are in it, of whatever schema's version.
+    ///
+    /// # Errors
+    /// When the database isn't available.
+    pub async fn has_keys_table(&self) -> Result<bool, Error> {
+        row(&**self.client().await?, &HAS_KEYS_TABLE, &[])
+            .await?
+            .map_or(Ok(false), |row| column(&row, "is_there"))
     }
 }

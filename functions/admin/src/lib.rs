@@ -13,6 +13,7 @@ mod explained;
 pub mod heartbeat;
 pub mod hold;
 mod http;
+pub mod import;
 pub mod install;
 pub mod lease;
 pub mod license;

@@ -14,18 +14,7 @@ use crate::profile::raw;
 /// # Errors
 /// When there is no such profile, or it would end before it starts.
 pub async fn create(operator: &Operator<'_>, wanted: NewLicense) -> Result<LicenseWithKey, Error> {
-    let now = operator.store.clock().unix_seconds();
-    let terms = Terms {
-        product: wanted.product,
-        customer: wanted.customer,
-        profile_id: wanted.profile_id,
-        max_installs: wanted.max_installs,
-        starts_at: wanted.starts_at.map_or(now, |time| time.0),
-        expires_at: wanted.expires_at.map(|time| time.0),
-        entitlements: wanted.entitlements.get().to_owned(),
-        lease_max_seconds: wanted.lease_max_seconds,
-        metadata: wanted.metadata.get().to_owned(),
-    };
+    let terms = terms(operator.store, wanted);
     check(operator.store, &terms).await?;
     let mut connection = operator.connect().await?;
     let draft = match operator.begin_making(&mut connection).await? {
@@ -103,8 +92,23 @@ pub async fn change(
     Ok(after)
 }
 
+/// What a new license is made of; without a start it starts now.
+pub(crate) fn terms(store: &Store, wanted: NewLicense) -> Terms {
+    Terms {
+        product: wanted.product,
+        customer: wanted.customer,
+        profile_id: wanted.profile_id,
+        max_installs: wanted.max_installs,
+        starts_at: wanted.starts_at.map_or_else(|| store.clock().unix_seconds(), |time| time.0),
+        expires_at: wanted.expires_at.map(|time| time.0),
+        entitlements: wanted.entitlements.get().to_owned(),
+        lease_max_seconds: wanted.lease_max_seconds,
+        metadata: wanted.metadata.get().to_owned(),
+    }
+}
+
 /// What no single member says.
-async fn check(store: &Store, terms: &Terms) -> Result<(), Error> {
+pub(crate) async fn check(store: &Store, terms: &Terms) -> Result<(), Error> {
     if terms.expires_at.is_some_and(|end| end <= terms.starts_at) {
         return Err(Error::invalid("/expires_at", "has to be later than starts_at"));
     }

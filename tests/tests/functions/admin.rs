@@ -9,6 +9,7 @@ mod dry_run;
 mod explained;
 mod heartbeats;
 mod hold;
+mod import;
 mod installs;
 mod leases;
 mod licenses;

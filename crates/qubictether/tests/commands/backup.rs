@@ -1,6 +1,119 @@
 //! `backup`.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use protocol::ambient::{Clock, SystemClock};
+
 use crate::Site;
+
+/// Two licenses, and 30 installs with secrets.
+async fn fill(site: &Site) {
+    for number in 1..=2 {
+        let license = site.database.license(number, "{}", 100).await;
+        let store = site.database.store(number).await;
+        store.make_installs(license.id, 15, SystemClock.unix_seconds()).await;
+    }
+}
+
+/// What `pg_dump` writes of a site's database.
+fn dump(site: &Site, name: &str, arguments: &[&str]) -> PathBuf {
+    let file = site.folder.path().join(name);
+    let mut command = Command::new(cluster::programs().unwrap().join("pg_dump"));
+    command.args(arguments).arg("--file").arg(&file).arg(&site.database.url);
+    assert!(command.status().unwrap().success());
+    file
+}
+
+fn check(site: &Site, file: &Path) -> crate::Said {
+    site.says(&["backup", "check", file.to_str().unwrap()])
+}
+
+#[tokio::test]
+async fn a_dump_of_every_format_is_restored_aside_and_all_that_is_sealed_in_it_opened() {
+    let site = Site::new().await;
+    fill(&site).await;
+    let formats = [
+        ("plain.sql", &["--format=plain"][..]),
+        ("custom", &["--format=custom"]),
+        ("tar", &["--format=tar"]),
+        ("folder", &["--format=directory"]),
+    ];
+    for (name, arguments) in formats {
+        let file = dump(&site, name, arguments);
+        let said = site.says(&["backup", "check", file.to_str().unwrap(), "--json"]);
+        assert_eq!(said.code, Some(0), "{name}: {said:?}");
+        let found: serde_json::Value = serde_json::from_str(&said.output).unwrap();
+        assert_eq!(found["opens"], true);
+        let column = |table: &str| {
+            let columns = found["columns"].as_array().unwrap();
+            let column = columns.iter().find(|column| column["table"] == table).unwrap();
+            (column["rows"].clone(), column["opened"].clone(), column["closed"].clone())
+        };
+        assert_eq!(column("licenses"), (2.into(), 2.into(), 0.into()));
+        assert_eq!(column("installs"), (30.into(), 30.into(), 0.into()));
+        assert_eq!(found["audit"]["intact"], true);
+    }
+    // The database itself, which stays as it is.
+    let before = dump(&site, "before.sql", &[]);
+    let said = site.says(&["backup", "check"]);
+    assert!(said.code == Some(0) && said.output.contains("everything in it opens"), "{said:?}");
+    let [before, after] =
+        [before, dump(&site, "after.sql", &[])].map(|file| std::fs::read_to_string(file).unwrap());
+    // What pg_dump makes up for each dump stands in two lines of it.
+    let rows = |dump: &str| {
+        dump.lines().filter(|line| !line.contains("restrict ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&before), rows(&after));
+}
+
+#[tokio::test]
+async fn a_value_that_was_moved_to_another_row_is_found_and_named() {
+    let site = Site::new().await;
+    fill(&site).await;
+    let moved = "UPDATE installs SET secrets = (SELECT secrets FROM installs ORDER BY id DESC LIMIT 1)
+                 WHERE id = (SELECT id FROM installs ORDER BY id LIMIT 1)";
+    site.database.run(moved).await;
+    let first = site.database.value("SELECT id FROM installs ORDER BY id LIMIT 1").await;
+    let said = check(&site, &dump(&site, "copy", &["--format=custom"]));
+    assert_eq!(said.code, Some(1));
+    let named = format!("1 sealed values don't open; the first is installs.secrets of {first}");
+    assert!(said.error.contains(&named), "{said:?}");
+    assert!(!said.output.contains("everything"), "{said:?}");
+}
+
+#[tokio::test]
+async fn another_sites_key_opens_no_dump_and_that_is_said_with_the_remedy() {
+    let site = Site::new().await;
+    fill(&site).await;
+    let file = dump(&site, "copy", &["--format=custom"]);
+    std::fs::write(site.kek_file(), [8; 32]).unwrap();
+    let said = check(&site, &file);
+    assert_eq!(said.code, Some(5));
+    assert!(said.error.contains("QT_KEK_FILE"), "{said:?}");
+    std::fs::remove_file(site.kek_file()).unwrap();
+    let said = check(&site, &file);
+    assert!(said.code == Some(5) && !said.error.contains("restoring"), "{said:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_dump_of_this_server_is_named() {
+    let site = Site::new().await;
+    let file = site.folder.path().join("other.sql");
+    for (text, code, wanted) in [
+        (&b"CREATE TABLE cats (name text);"[..], 2, "holds no tables of qubictether's"),
+        (b"CREATE TABL cats (name text);", 1, "can't be restored"),
+        (b"PGDMP no dump", 1, "can't be restored"),
+        (b"\x1f\x8bpacked", 2, "unpack it first"),
+        (b"", 2, "holds no tables of qubictether's"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let said = check(&site, &file);
+        assert!(said.code == Some(code) && said.error.contains(wanted), "{said:?}");
+    }
+    let said = check(&site, Path::new("/nowhere/at/all"));
+    assert!(said.code == Some(1) && said.error.contains("/nowhere/at/all"), "{said:?}");
+}
 
 #[tokio::test]
 async fn a_restore_is_noted_and_says_from_when_on_proofs_are_taken() {

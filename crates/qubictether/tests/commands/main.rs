@@ -7,6 +7,7 @@ mod backup;
 mod dev;
 mod failures;
 mod hold;
+mod imports;
 mod init;
 mod installs;
 mod keys;

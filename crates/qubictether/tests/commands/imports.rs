@@ -1,0 +1,166 @@
+//! `import keygen`.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::Site;
+
+/// What Keygen's API lists of one product: four licenses, as its pages hold them.
+fn export() -> Value {
+    json!([
+        { "data": [
+            license("l1", json!({ "name": "Team", "expiry": "2099-01-02T03:04:05.678Z", "maxMachines": 2,
+                "created": "2024-05-06T07:08:09.000Z", "metadata": { "order": 17 } })),
+            license("l2", json!({ "name": "Old one", "suspended": true, "created": "2023-01-01T00:00:00Z", "maxCores": 8 })),
+          ],
+          "links": { "self": "/v1/accounts/acme/licenses", "next": null } },
+        { "data": [
+            machine("m1", "l1", "AA:BB", "2024-06-01T00:00:00Z"),
+            machine("m2", "l1", "CC:DD", "2024-06-02T00:00:00Z"),
+            machine("m3", "l1", "EE:FF", "2024-06-03T00:00:00Z"),
+        ] },
+        { "data": [
+            { "type": "products", "id": "p", "attributes": { "name": "Acme Render", "code": "acme-render" } },
+            { "type": "policies", "id": "pol", "attributes": { "name": "floating", "maxMachines": null } },
+            { "type": "users", "id": "u", "attributes": { "email": "it@example.com", "fullName": "Example Ltd" } },
+            { "type": "entitlements", "id": "e", "attributes": { "name": "Export", "code": "EXPORT" } },
+            { "type": "license-entitlements", "id": "le", "relationships": {
+                "license": { "data": { "type": "licenses", "id": "l1" } },
+                "entitlement": { "data": { "type": "entitlements", "id": "e" } } } },
+            { "type": "groups", "id": "g", "attributes": {} },
+        ] },
+    ])
+}
+
+fn license(id: &str, attributes: Value) -> Value {
+    let tied = |kind: &str, id: &str| json!({ "data": { "type": kind, "id": id } });
+    json!({ "type": "licenses", "id": id, "attributes": attributes, "relationships": {
+        "product": tied("products", "p"), "policy": tied("policies", "pol"), "owner": tied("users", "u"),
+        "entitlements": { "links": { "related": format!("/v1/accounts/acme/licenses/{id}/entitlements") } } } })
+}
+
+fn machine(id: &str, license: &str, fingerprint: &str, created: &str) -> Value {
+    json!({ "type": "machines", "id": id,
+        "attributes": { "fingerprint": fingerprint, "hostname": format!("host-{id}"), "platform": "linux", "created": created },
+        "relationships": { "license": { "data": { "type": "licenses", "id": license } } } })
+}
+
+async fn site() -> Site {
+    let site = Site::new().await;
+    site.json(&["profile", "create", "--name", "standard"]);
+    site
+}
+
+fn file(site: &Site, export: &Value) -> PathBuf {
+    let file = site.folder.path().join("export.json");
+    std::fs::write(&file, export.to_string()).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn an_import_is_told_first_and_brings_licenses_machines_and_entitlements_once() {
+    let site = site().await;
+    let file = file(&site, &export());
+    let command = ["import", "keygen", file.to_str().unwrap()];
+
+    let told = site.json(&command);
+    assert_eq!(told["licenses"].as_array().unwrap().len(), 2);
+    let first = &told["licenses"][0]["license"];
+    assert_eq!(first["product"], "acme-render");
+    assert_eq!(first["customer"], "Example Ltd");
+    assert_eq!(first["expires_at"], "2099-01-02T03:04:05Z");
+    assert_eq!(first["entitlements"], json!({ "EXPORT": true }));
+    assert_eq!(first["metadata"], json!({ "order": 17, "keygen": { "id": "l1", "name": "Team" } }));
+    assert_eq!(told["licenses"][1]["license"]["max_installs"], 1_000_000);
+    let notes: Vec<_> =
+        told["notes"].as_array().unwrap().iter().map(|note| note["detail"].as_str().unwrap()).collect();
+    assert_eq!(
+        notes,
+        [
+            "1 machines, the newest, have no seat: they activate when there is room",
+            "maxCores bind nothing here",
+            "has no bound on machines: 1000000 seats",
+            "1 of them have no place here",
+        ]
+    );
+    assert_eq!(site.database.value("SELECT count(*) FROM licenses").await, "0");
+    let said = site.says(&command);
+    assert!(said.output.contains("2 licenses with 2 installs would be brought, 0 were before"), "{said:?}");
+
+    let said = site.says(&[&command[..], &["--apply", "--json"]].concat());
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let made: Vec<Value> = said.output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&made[0]["keygen_id"], &made[1]["keygen_id"]), (&json!("l1"), &json!("l2")));
+    let kept = site.json(&["license", "show", made[0]["license_id"].as_str().unwrap()]);
+    assert_eq!((&kept["max_installs"], &kept["starts_at"]), (&json!(2), &json!("2024-05-06T07:08:09Z")));
+    assert_eq!(
+        site.json(&["license", "show", made[1]["license_id"].as_str().unwrap()])["status"],
+        "suspended"
+    );
+    let key = site.json(&["license", "reveal-key", made[0]["license_id"].as_str().unwrap()]);
+    assert_eq!(key["license_key"], made[0]["license_key"]);
+    let installs = site.json(&["install", "list"]);
+    let names: Vec<_> =
+        installs.as_array().unwrap().iter().map(|install| install["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["host-m1", "host-m2"]);
+    let bound = protocol::fingerprint::digest(&"acme-render".parse().unwrap(), "machine", "AA:BB");
+    assert_eq!(installs[0]["fingerprint"]["bound"]["machine"], bound);
+
+    // Once more: nothing is left to bring.
+    assert_eq!(site.json(&command)["brought_before"], 2);
+    let again = site.says(&[&command[..], &["--apply"]].concat());
+    assert!(again.code == Some(0) && again.output.is_empty(), "{again:?}");
+    assert_eq!(site.database.value("SELECT count(*) FROM licenses").await, "2");
+}
+
+#[tokio::test]
+async fn what_cant_be_brought_is_named_and_nothing_is_brought_unless_it_is_left_out() {
+    let site = site().await;
+    let mut export = export();
+    let licenses = export[0]["data"].as_array_mut().unwrap();
+    licenses.push(license("l3", json!({ "expiry": "tomorrow", "maxMachines": -1 })));
+    let file = file(&site, &export);
+    let command = ["import", "keygen", file.to_str().unwrap()];
+    let apply = [&command[..], &["--apply"]].concat();
+    for arguments in [&command[..], &apply] {
+        let said = site.says(arguments);
+        assert_eq!(said.code, Some(2));
+        assert!(said.error.contains("problem: licenses l3: expiry is \"tomorrow\""), "{said:?}");
+        assert!(said.error.contains("problem: licenses l3: maxMachines is -1"), "{said:?}");
+        assert!(said.error.contains("1 licenses can't be brought"), "{said:?}");
+        assert_eq!(site.database.value("SELECT count(*) FROM licenses").await, "0");
+    }
+    let said = site.says(&[&apply[..], &["--leave-out"]].concat());
+    assert!(said.code == Some(0) && said.error.contains("2 licenses were brought"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_product_without_a_code_gets_one_from_the_operator() {
+    let site = site().await;
+    let mut export = export();
+    export[2]["data"][0]["attributes"]["code"] = json!("Acme Render!");
+    let file = file(&site, &export);
+    let command = ["import", "keygen", file.to_str().unwrap()];
+    let said = site.says(&command);
+    assert!(said.code == Some(2) && said.error.contains("--product p=CODE gives it another"), "{said:?}");
+    for product in ["p=acme.vault", "Acme Render!=acme.vault", "acme.vault"] {
+        let told = site.json(&[&command[..], &["--product", product]].concat());
+        assert_eq!(told["licenses"][0]["license"]["product"], "acme.vault", "{product}");
+    }
+    let said = site.says(&[&command[..], &["--product", "p=No Code"]].concat());
+    assert_eq!(said.code, Some(2));
+}
+
+#[tokio::test]
+async fn what_is_no_export_is_said() {
+    let site = site().await;
+    for (text, wanted) in
+        [("{", "EOF"), ("[]", "no license in it"), ("7", "neither a document nor a resource")]
+    {
+        let file = site.folder.path().join("export.json");
+        std::fs::write(&file, text).unwrap();
+        let said = site.says(&["import", "keygen", file.to_str().unwrap()]);
+        assert!(said.code == Some(2) && said.error.contains(wanted), "{said:?}");
+    }
+}
