@@ -111,7 +111,7 @@ mod tests {
     fn each_statement_goes_by_itself() {
         let expected = ["--command=INSERT 1", "--command=VACUUM;"];
         assert_eq!(one_by_one("INSERT 1;\n\nVACUUM;").collect::<Vec<_>>(), expected);
-        assert_eq!(one_by_one(COPIES).count(), 4);
+        assert_eq!(one_by_one(COPIES).count(), 5);
     }
 
     /// A license with three installs.
@@ -121,8 +121,9 @@ CREATE TABLE heartbeats_default PARTITION OF heartbeats DEFAULT;
 INSERT INTO profiles (id, name, active_number, created_at, updated_at) VALUES (gen_random_uuid(), 'p', 1, now(), now());
 INSERT INTO profile_versions (profile_id, number, knobs, created_at) SELECT id, 1, '{}', now() FROM profiles;
 INSERT INTO licenses (id, product, customer, profile_id, key_lookup, key_sealed, max_installs, starts_at, entitlements,
-                      metadata, created_at, updated_at)
-SELECT gen_random_uuid(), 'p', 'c', id, decode(repeat('ab', 32), 'hex'), '', 9, now(), '{}', '{}', now(), now()
+                      metadata, created_at, updated_at, key_digest)
+SELECT gen_random_uuid(), 'p', 'c', id, decode(repeat('ab', 32), 'hex'), '', 9, now(), '{}', '{}', now(), now(),
+       decode(repeat('cd', 32), 'hex')
 FROM profiles;
 INSERT INTO installs (id, license_id, activated_at, awaiting_approval, bound, activation_nonce, activation_at, holds_seat,
                       observed, instance_id, agent_version, agent_platform, high, accepted_window, recent_nonces,
