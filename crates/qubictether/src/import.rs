@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use admin::{Operator, import, profile};
 use clap::{Args, Subcommand};
-use protocol::ambient::Clock;
 use protocol::{ProductCode, fingerprint};
 use serde_json::json;
 use store::Store;

@@ -7,6 +7,7 @@
 //! INVARIANT(commit): an accepted heartbeat is answered only after its commit.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZero;
 use std::sync::Arc;
 
 use edge::proof::ProofRequest;
@@ -18,11 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::beat::{self, Beat};
 
-/// How many batches are under way at once.
-const LANES: usize = 4;
-
 /// The most heartbeats in a batch.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
 
 /// How often an install may change under a heartbeat before that is put off.
 const ATTEMPTS: usize = 5;
@@ -52,12 +50,13 @@ pub(crate) struct Lanes {
 impl Lanes {
     /// Starts the lanes as tasks, which end with the last sender.
     pub(crate) fn start(edge: &Arc<Edge>) -> Self {
+        let count = lanes();
         let lane = |_| {
             let (sender, receiver) = mpsc::unbounded_channel();
             tokio::spawn(run(edge.clone(), receiver));
             sender
         };
-        Self { lanes: (0..LANES).map(lane).collect(), places: Arc::new(Semaphore::new(edge.settings.queue)) }
+        Self { lanes: (0..count).map(lane).collect(), places: Arc::new(Semaphore::new(edge.settings.queue)) }
     }
 
     /// Has a heartbeat judged.
@@ -72,6 +71,12 @@ impl Lanes {
         self.lanes[lane].send(waiting).map_err(|_| Refusal::unavailable())?;
         answered.await.unwrap_or_else(|_| Err(Refusal::unavailable()))
     }
+}
+
+/// How many batches are under way at once: while one waits for the disk another is judged. More of them than processors
+/// would only make batches smaller, and each batch costs the planning of its two statements.
+fn lanes() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, 8)
 }
 
 async fn run(edge: Arc<Edge>, mut lane: mpsc::UnboundedReceiver<Waiting>) {

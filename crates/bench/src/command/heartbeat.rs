@@ -29,7 +29,7 @@ use crate::{
 
 /// pgbench's clients, and the swarm's connections, of which the best is measured.
 const CLIENTS: [usize; 5] = [4, 8, 16, 32, 64];
-const CONNECTIONS: [usize; 3] = [64, 128, 256];
+const CONNECTIONS: [usize; 4] = [64, 128, 256, 512];
 
 /// How long each of them is tried, in seconds.
 const PROBE_SECONDS: u32 = 3;
@@ -60,7 +60,7 @@ pub(crate) struct HeartbeatArgs {
     #[arg(long, default_value = "20", value_parser = clap::value_parser!(u32).range(2..=3600))]
     seconds: u32,
     /// How many agents. The server judges each once in 5 s on average, 10 times in a burst.
-    #[arg(long, default_value = "20000")]
+    #[arg(long, default_value = "60000")]
     installs: NonZeroUsize,
     /// Say nothing but the figures.
     #[arg(long)]
