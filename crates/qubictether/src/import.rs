@@ -80,7 +80,7 @@ pub(crate) async fn run(store: &Store, command: Command, json: bool) -> Result<(
     }
     if !plan.problems.is_empty() && !keygen.leave_out {
         complain(&plan.problems);
-        return Err(Error::NotBrought { count: plan.problems.len() });
+        return Err(Error::NotBrought { count: plan.unfit() });
     }
     apply(&Operator::at_the_command_line(store), &plan, json).await
 }
@@ -135,7 +135,7 @@ fn tell(plan: &Plan, before: usize, json: bool) -> Result<(), Error> {
         ))?;
         complain(&plan.problems);
     }
-    match plan.problems.len() {
+    match plan.unfit() {
         0 => Ok(()),
         count => Err(Error::NotBrought { count }),
     }
@@ -168,7 +168,7 @@ async fn apply(operator: &Operator<'_>, plan: &Plan, json: bool) -> Result<(), E
     }
     output::progress(&format!(
         "{brought} licenses were brought, {} left out; their keys are told here once, and by `license reveal-key` again",
-        plan.problems.len()
+        plan.unfit()
     ));
     Ok(())
 }

@@ -65,18 +65,23 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// How many licenses have problems.
+    pub(crate) fn unfit(&self) -> usize {
+        self.problems.iter().map(|problem| &problem.id).collect::<BTreeSet<_>>().len()
+    }
+
     /// Decides about every license.
     pub(crate) fn of(export: &Export, choices: &Choices) -> Self {
         let mut plan = Self::default();
         let machines = export.by_license("machines");
         let ties = export.by_license("license-entitlements");
         for license in export.all("licenses") {
-            let mut reader = License { export, choices, license, plan: &mut plan };
+            let mut reader = Reading { export, choices, license, plan: &mut plan };
             let machines = machines.get(license.id.as_str()).map_or(&[][..], Vec::as_slice);
             match reader.read(machines, &ties) {
                 Ok(imported) => plan.licenses.push(imported),
                 Err(details) => {
-                    plan.problems.extend(details.into_iter().map(|detail| of_license(license, detail)))
+                    plan.problems.extend(details.into_iter().map(|detail| of_license(license, detail)));
                 }
             }
         }
@@ -101,14 +106,14 @@ fn of_license(license: &Resource, detail: String) -> Remark {
 }
 
 /// A license that is decided about.
-struct License<'a> {
+struct Reading<'a> {
     export: &'a Export,
     choices: &'a Choices,
     license: &'a Resource,
     plan: &'a mut Plan,
 }
 
-impl<'a> License<'a> {
+impl<'a> Reading<'a> {
     /// Everything that is wrong with it, or what it becomes.
     fn read(
         &mut self,

@@ -10,9 +10,9 @@ use crate::Site;
 fn export() -> Value {
     json!([
         { "data": [
-            license("l1", json!({ "name": "Team", "expiry": "2099-01-02T03:04:05.678Z", "maxMachines": 2,
+            license("l1", &json!({ "name": "Team", "expiry": "2099-01-02T03:04:05.678Z", "maxMachines": 2,
                 "created": "2024-05-06T07:08:09.000Z", "metadata": { "order": 17 } })),
-            license("l2", json!({ "name": "Old one", "suspended": true, "created": "2023-01-01T00:00:00Z", "maxCores": 8 })),
+            license("l2", &json!({ "name": "Old one", "suspended": true, "created": "2023-01-01T00:00:00Z", "maxCores": 8 })),
           ],
           "links": { "self": "/v1/accounts/acme/licenses", "next": null } },
         { "data": [
@@ -33,7 +33,7 @@ fn export() -> Value {
     ])
 }
 
-fn license(id: &str, attributes: Value) -> Value {
+fn license(id: &str, attributes: &Value) -> Value {
     let tied = |kind: &str, id: &str| json!({ "data": { "type": kind, "id": id } });
     json!({ "type": "licenses", "id": id, "attributes": attributes, "relationships": {
         "product": tied("products", "p"), "policy": tied("policies", "pol"), "owner": tied("users", "u"),
@@ -119,7 +119,7 @@ async fn what_cant_be_brought_is_named_and_nothing_is_brought_unless_it_is_left_
     let site = site().await;
     let mut export = export();
     let licenses = export[0]["data"].as_array_mut().unwrap();
-    licenses.push(license("l3", json!({ "expiry": "tomorrow", "maxMachines": -1 })));
+    licenses.push(license("l3", &json!({ "expiry": "tomorrow", "maxMachines": -1 })));
     let file = file(&site, &export);
     let command = ["import", "keygen", file.to_str().unwrap()];
     let apply = [&command[..], &["--apply"]].concat();

@@ -5,7 +5,6 @@ use ::admin::import::{self, ImportedLicense};
 use edge::testing::TestMachine;
 use protocol::LicenseKey;
 use protocol::admin::NewLicense;
-use protocol::ambient::Clock;
 use store::KnownMachine;
 
 use crate::World;
