@@ -12,7 +12,7 @@ use store::Store;
 use crate::error::Error;
 use crate::import_plan::{Choices, Plan, Remark, SOURCE};
 use crate::keygen::Export;
-use crate::{license, output};
+use crate::{account, license, output};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -82,7 +82,7 @@ pub(crate) async fn run(store: &Store, command: Command, json: bool) -> Result<(
         complain(&plan.problems);
         return Err(Error::NotBrought { count: plan.unfit() });
     }
-    apply(&Operator::at_the_command_line(store), &plan, json).await
+    apply(&account::operator(store), &plan, json).await
 }
 
 fn read(file: &Path) -> Result<Export, Error> {
