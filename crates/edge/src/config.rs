@@ -93,6 +93,8 @@ pub struct Settings {
     pub activations_per_key: Quota,
     /// `QT_QUEUE`: how many heartbeats may wait; one more is refused at once.
     pub queue: usize,
+    /// `QT_WEBHOOK_PRIVATE_TARGETS`: whether webhooks may have targets that aren't on the open Internet, by `http` too.
+    pub webhook_private_targets: bool,
 }
 
 /// Every setting's name, its default, and what it is: for `--help` and the documents.
@@ -112,6 +114,11 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("QT_ACTIVATIONS_PER_ADDRESS", "50/s burst 3000", "how often an address may activate"),
     ("QT_ACTIVATIONS_PER_KEY", "10/s burst 1000", "how often a license key may activate"),
     ("QT_QUEUE", "2048", "heartbeats that may wait before more are refused"),
+    (
+        "QT_WEBHOOK_PRIVATE_TARGETS",
+        "refuse",
+        "webhooks to private addresses and this machine's own, by http too: refuse or allow",
+    ),
 ];
 
 impl Settings {
@@ -157,6 +164,14 @@ impl Settings {
             )?,
             activations_per_key: quota("QT_ACTIVATIONS_PER_KEY", &read("QT_ACTIVATIONS_PER_KEY")?)?,
             queue: number("QT_QUEUE", &read("QT_QUEUE")?, 1..=1_000_000)?,
+            webhook_private_targets: match read("QT_WEBHOOK_PRIVATE_TARGETS")?.as_str() {
+                "refuse" => false,
+                "allow" => true,
+                other => {
+                    let problem = format!("is {other:?}; it can be refuse or allow");
+                    return Err(error("QT_WEBHOOK_PRIVATE_TARGETS", problem));
+                }
+            },
         })
     }
 }

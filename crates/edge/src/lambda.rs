@@ -2,12 +2,14 @@
 //! a function URL answered by the same router and envelope as in `serve`.
 //!
 //! A process answers one event at a time and may be frozen between two, for any time. So nothing here runs in the
-//! background, and what was opened may have died unseen: `store` finds that out at the next event.
+//! background, and what was opened may have died unseen: `store` finds that out at the next event. What has to be seen to
+//! without anybody asking is done at a schedule's event, by a function that takes those.
 
 mod event;
 mod function;
 mod log;
 
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -17,13 +19,19 @@ use lambda_http::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
 use crate::config::SettingsError;
-use crate::{Edge, Settings};
+use crate::{Edge, Refusal, Settings};
 
 pub use event::{Answer, EventError, answer};
 use function::Function;
 
 /// A process has one request at a time, which needs one connection; a second one is there for what runs beside it.
 const CONNECTIONS: &str = "2";
+
+/// What a function does at a schedule's event.
+pub type Scheduled = fn(Arc<Edge>) -> Doing;
+
+/// That, under way.
+pub type Doing = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 
 /// Why a function doesn't start.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +56,25 @@ pub async fn run(
     lookup: impl Fn(&str) -> Option<String>,
     routes: impl Fn(&Arc<Edge>) -> Router<Arc<Edge>>,
 ) -> ExitCode {
+    run_logged(lookup, routes, None).await
+}
+
+/// The same for a function that takes a schedule's events, too.
+pub async fn run_on_schedule(
+    lookup: impl Fn(&str) -> Option<String>,
+    routes: impl Fn(&Arc<Edge>) -> Router<Arc<Edge>>,
+    scheduled: Scheduled,
+) -> ExitCode {
+    run_logged(lookup, routes, Some(scheduled)).await
+}
+
+async fn run_logged(
+    lookup: impl Fn(&str) -> Option<String>,
+    routes: impl Fn(&Arc<Edge>) -> Router<Arc<Edge>>,
+    scheduled: Option<Scheduled>,
+) -> ExitCode {
     let started = match log::start(lookup("QT_LOG").as_deref()) {
-        Ok(()) => start(lookup, routes).await,
+        Ok(()) => start(lookup, routes, scheduled).await,
         Err(error) => Err(error.into()),
     };
     let Err(error) = started else { return ExitCode::SUCCESS };
@@ -60,6 +85,7 @@ pub async fn run(
 async fn start(
     lookup: impl Fn(&str) -> Option<String>,
     routes: impl Fn(&Arc<Edge>) -> Router<Arc<Edge>>,
+    scheduled: Option<Scheduled>,
 ) -> Result<(), Error> {
     // The runtime's client would panic.
     if lookup("AWS_LAMBDA_RUNTIME_API").is_none() || lookup("AWS_LAMBDA_FUNCTION_NAME").is_none() {
@@ -71,8 +97,14 @@ async fn start(
     })?;
     let function = Function::open(settings, routes).await?;
     let handler = |event: LambdaEvent<Box<RawValue>>| {
-        let router = function.router();
-        async move { answer(router.await, event.payload.get()).await }
+        let function = &function;
+        async move {
+            let event = event.payload.get();
+            match scheduled.filter(|_| event::is_scheduled(event)) {
+                Some(scheduled) => event::done(async { scheduled(function.edge().await?).await }.await),
+                None => answer(function.router().await, event).await,
+            }
+        }
     };
     lambda_runtime::run(service_fn(handler)).await.map_err(Error::Runtime)
 }

@@ -1,5 +1,7 @@
 //! A function over a test database, called without a socket, and an agent that calls it.
 
+mod receiver;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,6 +21,8 @@ use store::testing::{ISSUER, TestDatabase};
 use tower::ServiceExt;
 
 use crate::{Edge, Settings, envelope};
+
+pub use receiver::{Received, Receiver};
 
 /// A test's server process: its edge and its router.
 #[derive(Clone)]

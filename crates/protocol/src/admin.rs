@@ -22,6 +22,7 @@ mod session;
 mod signing_key;
 mod time;
 mod users;
+mod webhook;
 
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,7 @@ pub use session::{
 pub use signing_key::{Informed, KeyRotation, Keyset, Root, SigningKey, SigningKeys};
 pub use time::{Time, parse_time};
 pub use users::{ApiKey, ApiKeyChange, CreatedApiKey, NewApiKey, NewUser, Role, User, UserChange};
+pub use webhook::{CreatedWebhook, Delivery, DeliveryFault, DeliveryStatus, EventType, NewWebhook, Webhook};
 
 /// What has a version: it moves with every change, and is the `ETag`.
 pub trait Versioned {

@@ -112,6 +112,10 @@ ids! {
     BatchId;
     /// A row of the audit log of contacts.
     HeartbeatId;
+    /// Somebody who is told of changes.
+    WebhookId;
+    /// What is told to webhooks: a message.
+    DeliveryId;
 }
 
 #[cfg(test)]

@@ -38,8 +38,8 @@ pub use counter::Counter;
 pub use expected::Expected;
 pub use fingerprint::Fingerprint;
 pub use id::{
-    ActorId, ApiKeyId, AuditId, BatchId, HeartbeatId, InstallId, LeaseId, LicenseId, ProfileId, TokenId,
-    UserId,
+    ActorId, ApiKeyId, AuditId, BatchId, DeliveryId, HeartbeatId, InstallId, LeaseId, LicenseId, ProfileId,
+    TokenId, UserId, WebhookId,
 };
 pub use license_key::LicenseKey;
 pub use nonce::{InstanceId, Nonce};

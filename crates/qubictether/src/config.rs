@@ -63,6 +63,9 @@ pub(crate) struct Flags {
     /// Heartbeats that may wait before more are refused (`QT_QUEUE`, default `2048`)
     #[arg(long, global = true, value_name = "N", help_heading = "Settings")]
     queue: Option<String>,
+    /// Webhooks to private addresses and this machine's own, by http too: refuse or allow (`QT_WEBHOOK_PRIVATE_TARGETS`, default `refuse`)
+    #[arg(long, global = true, value_name = "WHAT", help_heading = "Settings")]
+    webhook_private_targets: Option<String>,
     /// Where `serve` listens; port 0 is any free one (`QT_LISTEN`, default `127.0.0.1:8080`)
     #[arg(long, global = true, value_name = "ADDRESS", help_heading = "Settings")]
     listen: Option<String>,
@@ -90,6 +93,7 @@ impl Flags {
             "QT_ACTIVATIONS_PER_ADDRESS" => &self.activations_per_address,
             "QT_ACTIVATIONS_PER_KEY" => &self.activations_per_key,
             "QT_QUEUE" => &self.queue,
+            "QT_WEBHOOK_PRIVATE_TARGETS" => &self.webhook_private_targets,
             "QT_LISTEN" => &self.listen,
             "QT_LOG" => &self.log,
             _ => &None,

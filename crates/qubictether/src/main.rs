@@ -27,7 +27,7 @@ mod rewrap;
 mod serve;
 mod site;
 mod telemetry;
-mod upkeep;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -96,6 +96,9 @@ enum Command {
     /// Scripts' keys to the admin API.
     #[command(subcommand)]
     ApiKey(access::ApiKeyCommand),
+    /// Who is told of changes, and what became of the telling.
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     /// The admin audit log.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -132,6 +135,7 @@ async fn run(flags: &Flags, command: Command) -> Result<(), Error> {
         Command::Import(command) => import::run(&Site::open(flags).await?.store, command, json).await,
         Command::User(command) => access::user(&Site::open(flags).await?.store, command, json).await,
         Command::ApiKey(command) => access::api_key(&Site::open(flags).await?.store, command, json).await,
+        Command::Webhook(command) => webhook::run(flags, command).await,
         Command::Audit(command) => audit::run(&Site::open(flags).await?.store, command, json).await,
         Command::Policy(command) => policy_lines::run(&command),
     }

@@ -4,18 +4,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use admin::user;
+use admin::webhook::{self, Sender};
+use admin::{upkeep, user};
 use axum::Router;
 use clap::Args;
 use edge::{Edge, envelope, health, open};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::Flags;
 use crate::dev::Dev;
 use crate::error::Error;
-use crate::{account, init, listen, output, telemetry, upkeep};
+use crate::{account, init, listen, output, telemetry};
 
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -68,6 +70,9 @@ pub(crate) async fn run(flags: &Flags, serve: &Serve) -> Result<(), Error> {
     let bound = listener.local_addr().map_err(Error::io("ask where it listens"))?;
     let upkeep = tokio::spawn(upkeep::run(edge.clone()));
     let sweep = tokio::spawn(upkeep::sweep(edge.clone()));
+    let (end, ending) = watch::channel(false);
+    let sender = Arc::new(Sender::new(edge.settings.webhook_private_targets));
+    let courier = tokio::spawn(webhook::deliver(edge.clone(), sender, ending));
     output::json(&Started {
         listening: format!("http://{bound}"),
         root_public_key,
@@ -76,9 +81,15 @@ pub(crate) async fn run(flags: &Flags, serve: &Serve) -> Result<(), Error> {
         owner_password: owner.as_ref().map(|(_, password)| password.told().to_owned()),
     })?;
     tracing::info!(address = %bound, "listening");
+    let stop = async {
+        stop.await;
+        end.send_replace(true);
+    };
     listen::until(listener, router(&edge), stop).await;
     upkeep.abort();
     sweep.abort();
+    // It has finished what was under way meanwhile: that takes less time than requests may.
+    let _ = courier.await;
     tracing::info!("drained");
     Ok(())
 }

@@ -7,6 +7,7 @@ use keyring::Keyring;
 
 use crate::activation::Connection;
 use crate::audit::{self, Actor, Changed};
+use crate::event::{self, Event};
 use crate::{Error, Store};
 
 /// A transaction of an operator's. Nothing of it stays unless it is committed.
@@ -35,12 +36,14 @@ impl Change<'_> {
         self.store
     }
 
-    /// Writes to the audit log who changed what. It should come last: until the commit nobody else's row can follow.
+    /// Writes to the audit log who changed what, and queues what webhooks are told of it. It should come last: until the
+    /// commit nobody else's row can follow.
     ///
     /// # Errors
     /// When the database isn't available.
     pub async fn record(&self, actor: &Actor, changed: &Changed) -> Result<(), Error> {
         let (id, now) = (self.store.new_id(), self.store.clock().unix_seconds());
+        event::tell(self.store, &*self.tx, Event::of_action(changed, now).as_slice()).await?;
         audit::insert(&*self.tx, id, now, actor, changed).await
     }
 

@@ -17,6 +17,7 @@ use protocol::{Fingerprint, InstallId, LicenseId, ProfileId};
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
+use crate::event::{self, Event};
 use crate::sql::{Timestamp, column, instant, instant_or_null, rows, statements};
 use crate::subject::{Audit, Contact, LicenseTerms, PublishedProfile, Subject};
 use crate::{Error, Store, lease, restate};
@@ -156,6 +157,7 @@ impl Store {
             secrets,
             drift_learned_at: instant_or_null(row, "drift_learned_at")?,
             clone_suspected_at: instant_or_null(row, "clone_suspected_at")?,
+            was_suspected: instant_or_null(row, "clone_suspected_at")?.is_some(),
             holds_seat: column(row, "holds_seat")?,
             seats_exceeded_at: instant_or_null(row, "seats_exceeded_at")?,
             observed: fingerprint(row, "observed")?,
@@ -211,7 +213,9 @@ impl Store {
             0 => self.keyring(),
             seals => self.sealing(&**client, seals).await?,
         };
-        if contacts.iter().all(|contact| contact.subject.lease_change.is_none()) {
+        let is_one_statement =
+            |contact: &Contact| contact.subject.lease_change.is_none() && !event::is_news(contact);
+        if contacts.iter().all(is_one_statement) {
             return self.commit_contacts_in(&**client, &keyring, contacts).await;
         }
         let tx = client.transaction().await.map_err(Error::from_connection)?;
@@ -220,7 +224,8 @@ impl Store {
         Ok(written)
     }
 
-    /// Where a lease is granted or returned these are several statements: the caller has a transaction then. Changed
+    /// Where a lease is granted or returned, or there is something to tell webhooks, these are several statements: the
+    /// caller has a transaction then. Changed
     /// secrets are sealed with `keyring`, which comes from [`sealing`](Self::sealing).
     pub(crate) async fn commit_contacts_in(
         &self,
@@ -286,13 +291,14 @@ impl Store {
         .await?;
         let id = |row: &Row| Ok::<_, Error>(InstallId::from_uuid(column(row, "id")?));
         let written = written.iter().map(id).collect::<Result<Vec<_>, _>>()?;
-        for subject in contacts.iter().map(|contact| &contact.subject) {
-            if let Some(change) = &subject.lease_change
-                && written.contains(&subject.id)
-            {
-                lease::write(client, subject, change).await?;
+        let mut events = Vec::new();
+        for contact in contacts.iter().filter(|contact| written.contains(&contact.subject.id)) {
+            if let Some(change) = &contact.subject.lease_change {
+                lease::write(client, &contact.subject, change).await?;
             }
+            events.extend(Event::of_contact(contact));
         }
+        event::tell(self, client, &events).await?;
         Ok(written)
     }
 

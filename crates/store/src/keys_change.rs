@@ -9,6 +9,7 @@ use policy::Knobs;
 use tokio_postgres::GenericClient;
 
 use crate::audit::{Actor, Changed};
+use crate::event::{self, Event};
 use crate::keys::{LOCK, seed};
 use crate::keys_signing::private_place;
 use crate::sql::{column, row, rows, statements};
@@ -167,6 +168,9 @@ impl Store {
         }
         self.renew_successors(&*tx, terms, now).await?;
         let signed = keys_keyset::sign(&*tx, &root, terms.keysets, now).await?;
+        let events: Vec<_> =
+            steps.iter().flat_map(|step| Event::of_step(step, signed.version, now)).collect();
+        event::tell(self, &*tx, &events).await?;
         if let Some(actor) = terms.actor {
             let keyset = |version: i64| Some(format!(r#"{{"keyset":{version}}}"#));
             let (before, after) = (keyset(situation.newest.version), keyset(signed.version));

@@ -93,6 +93,18 @@ WHERE id = ANY (ARRAY(
     SELECT locked.id FROM unnest($1, $2) AS g(id, old) CROSS JOIN LATERAL (
         SELECT x.id FROM idempotency_keys x WHERE x.id = g.id AND x.answer = g.old FOR NO KEY UPDATE SKIP LOCKED) locked))"
 
+    /// Webhooks' secrets sealed under a version below $2.
+    WEBHOOK_SECRETS (UUID, BYTEA, INT8) "-- keys_sealed.webhook_secrets
+SELECT id, CASE WHEN substring(secret FROM 1 FOR 4) < $2 THEN secret END AS sealed
+FROM webhooks WHERE id > $1 ORDER BY id LIMIT $3"
+
+    /// The same values, sealed anew.
+    SET_WEBHOOK_SECRETS (UUID_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY) "-- keys_sealed.set_webhook_secrets
+UPDATE webhooks SET secret = $3[array_position($1, id)]
+WHERE id = ANY (ARRAY(
+    SELECT locked.id FROM unnest($1, $2) AS g(id, old) CROSS JOIN LATERAL (
+        SELECT x.id FROM webhooks x WHERE x.id = g.id AND x.secret = g.old FOR NO KEY UPDATE SKIP LOCKED) locked))"
+
     /// The keys of licenses that are indexed under a version below $2.
     LOOKUPS (UUID, INT4, INT8) "-- keys_sealed.lookups
 SELECT id, CASE WHEN lookup_version < $2 THEN key_sealed END AS sealed
@@ -118,7 +130,7 @@ pub(crate) struct SealedColumn {
 }
 
 /// Every sealed column. A test holds this against the schema.
-pub(crate) static SEALED: [SealedColumn; 6] = [
+pub(crate) static SEALED: [SealedColumn; 7] = [
     SealedColumn { table: "root_keys", column: "private_key", window: &ROOT_KEYS, replace: &SET_ROOT_KEYS },
     SealedColumn {
         table: "signing_keys",
@@ -128,6 +140,12 @@ pub(crate) static SEALED: [SealedColumn; 6] = [
     },
     SealedColumn { table: "users", column: "totp_secret", window: &TOTP_SECRETS, replace: &SET_TOTP_SECRETS },
     SealedColumn { table: "idempotency_keys", column: "answer", window: &ANSWERS, replace: &SET_ANSWERS },
+    SealedColumn {
+        table: "webhooks",
+        column: "secret",
+        window: &WEBHOOK_SECRETS,
+        replace: &SET_WEBHOOK_SECRETS,
+    },
     SealedColumn {
         table: "licenses",
         column: "key_sealed",
@@ -139,7 +157,8 @@ pub(crate) static SEALED: [SealedColumn; 6] = [
 
 /// A walk's statements are quick only while the planner knows how large the tables are. Of a table that was counted while it
 /// was restored it believes that it is empty, and reads all of it for every row.
-const COUNT_ROWS: &str = "ANALYZE root_keys, signing_keys, users, idempotency_keys, licenses, installs";
+const COUNT_ROWS: &str =
+    "ANALYZE root_keys, signing_keys, users, idempotency_keys, webhooks, licenses, installs";
 
 /// License keys are indexed anew from their sealed column.
 static INDEXED: [SealedColumn; 1] =
@@ -380,7 +399,7 @@ mod tests {
         let license = database.license(1, "{}", 1).await;
         let store = database.store(1).await;
         let client = store.client().await.unwrap();
-        for (column, purpose) in [(&SEALED[4], Purpose::DataKey), (&INDEXED[0], Purpose::LookupKey)] {
+        for (column, purpose) in [(&SEALED[5], Purpose::DataKey), (&INDEXED[0], Purpose::LookupKey)] {
             let below = Context { purpose, version: 2 };
             let read = window(&**client, column, below, Uuid::nil()).await.unwrap().unwrap().values;
             assert_eq!(read.len(), 1);

@@ -11,6 +11,7 @@ mod connect;
 mod contact;
 mod dry_run;
 mod error;
+mod event;
 mod heartbeat;
 mod heartbeat_counts;
 mod heartbeat_log;
@@ -33,6 +34,7 @@ mod lease;
 mod leases;
 mod license;
 mod license_change;
+mod license_end;
 mod migrate;
 mod offline;
 mod overview;
@@ -51,6 +53,8 @@ mod surroundings;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod users;
+mod webhook;
+mod webhook_delivery;
 mod words;
 
 use std::collections::HashMap;
@@ -93,6 +97,8 @@ pub use sign_in::Attempt;
 pub use subject::{Audit, Contact, LicenseTerms, Outcome, PublishedProfile, Subject};
 pub use surroundings::Surroundings;
 pub use users::UserRow;
+pub use webhook::WebhookRow;
+pub use webhook_delivery::{Attempted, DeliveryRow, TakenDelivery};
 pub use words::Words;
 
 /// A pool of connections to one database.

@@ -1,7 +1,8 @@
 //! Licenses as operators see them: listed, searched.
 
-use protocol::admin::LicenseStatus;
+use protocol::admin::{License, LicenseStatus, Time};
 use protocol::{LicenseId, ProductCode, ProfileId};
+use serde_json::value::RawValue;
 use tokio_postgres::Row;
 
 use crate::sql::{column, instant, instant_or_null, row, rows, statements};
@@ -127,6 +128,29 @@ impl Store {
     /// When the database isn't available.
     pub async fn find_license(&self, id: LicenseId) -> Result<Option<LicenseRow>, Error> {
         row(&**self.client().await?, &FIND, &[id.as_uuid()]).await?.as_ref().map(license).transpose()
+    }
+}
+
+/// A license as it is told.
+impl From<LicenseRow> for License {
+    fn from(row: LicenseRow) -> Self {
+        let raw = |json: String| RawValue::from_string(json).unwrap_or_default();
+        Self {
+            status: row.status(),
+            id: row.id,
+            product: row.terms.product,
+            customer: row.terms.customer,
+            profile_id: row.terms.profile_id,
+            max_installs: row.terms.max_installs,
+            starts_at: Time(row.terms.starts_at),
+            expires_at: row.terms.expires_at.map(Time),
+            entitlements: raw(row.terms.entitlements),
+            lease_max_seconds: row.terms.lease_max_seconds,
+            metadata: raw(row.terms.metadata),
+            created_at: Time(row.created_at),
+            updated_at: Time(row.updated_at),
+            version: row.version,
+        }
     }
 }
 

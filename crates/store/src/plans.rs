@@ -6,7 +6,7 @@ use crate::sql::Sql;
 use crate::testing::TestDatabase;
 
 /// Tables that grow with the number of licenses, installs or heartbeats.
-const LARGE: [&str; 12] = [
+const LARGE: [&str; 13] = [
     "install_states",
     "licenses",
     "installs",
@@ -19,6 +19,7 @@ const LARGE: [&str; 12] = [
     "sign_in_failures",
     "idempotency_keys",
     "imports",
+    "webhook_deliveries",
 ];
 
 fn statements() -> impl Iterator<Item = &'static Sql> {
@@ -28,6 +29,7 @@ fn statements() -> impl Iterator<Item = &'static Sql> {
         crate::audit::STATEMENTS,
         crate::contact::STATEMENTS,
         crate::dry_run::STATEMENTS,
+        crate::event::STATEMENTS,
         crate::heartbeat::STATEMENTS,
         crate::heartbeat_counts::STATEMENTS,
         crate::heartbeat_log::STATEMENTS,
@@ -48,6 +50,7 @@ fn statements() -> impl Iterator<Item = &'static Sql> {
         crate::leases::STATEMENTS,
         crate::license::STATEMENTS,
         crate::license_change::STATEMENTS,
+        crate::license_end::STATEMENTS,
         crate::overview::STATEMENTS,
         crate::offline::STATEMENTS,
         crate::profile::STATEMENTS,
@@ -58,6 +61,8 @@ fn statements() -> impl Iterator<Item = &'static Sql> {
         crate::sessions::STATEMENTS,
         crate::sign_in::STATEMENTS,
         crate::users::STATEMENTS,
+        crate::webhook::STATEMENTS,
+        crate::webhook_delivery::STATEMENTS,
     ]
     .into_iter()
     .flatten()

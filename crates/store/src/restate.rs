@@ -5,6 +5,8 @@
 //! license, its profile or the incident hold by a row of `restatements`. A sweep judges what is due and says from when on it
 //! is due again.
 
+use std::collections::HashSet;
+
 use policy::{Decision, State, evaluate, ladder};
 use protocol::admin::InstallStatus;
 use protocol::{InstallId, LicenseId, ProfileId};
@@ -12,6 +14,7 @@ use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
 use crate::change::Change;
+use crate::event::{self, Event};
 use crate::sql::{Timestamp, column, execute, row, rows, statements};
 use crate::subject::Subject;
 use crate::{Error, Store};
@@ -84,7 +87,8 @@ SET state = split_part(g.shown, ' ', 1), rule = split_part(g.shown, ' ', 2)::sma
     reason = split_part(g.shown, ' ', 3), status = split_part(g.shown, ' ', 4), due_at = g.due_at,
     falls_at = g.falls_at, seen_at = g.seen_at
 FROM judged g JOIN held h ON h.id = g.id
-WHERE s.install_id = g.id"
+WHERE s.install_id = g.id
+RETURNING s.install_id"
 
     /// How many installs there are of each state.
     COUNT () "-- restate.count
@@ -184,7 +188,8 @@ impl Store {
         }
     }
 
-    /// Judges every install that is due, counts installs by state, and counts new heartbeats.
+    /// Judges every install that is due, tells of licenses that have ended, counts installs by state, and counts new
+    /// heartbeats.
     ///
     /// # Errors
     /// When the database isn't available; what was judged until then stays.
@@ -195,6 +200,7 @@ impl Store {
                 break;
             }
         }
+        self.tell_ends(now).await?;
         self.count_heartbeats(now).await?;
         let client = self.client().await?;
         let mut counts = serde_json::Map::new();
@@ -247,12 +253,13 @@ async fn installs_of(client: &impl GenericClient, job: &Row) -> Result<Vec<Row>,
     rows(client, &BREACHED, &[&after, &STRIDE]).await
 }
 
+/// Judges installs, in a transaction, and writes what is said of them from now on.
 async fn restate(store: &Store, client: &impl GenericClient, ids: &[InstallId]) -> Result<(), Error> {
     let now = store.clock().unix_seconds();
     let subjects = store.load_subjects_in(client, ids).await?;
     let kept: Vec<Kept> = subjects.iter().map(|subject| Kept::of(subject, now)).collect();
     let time = |at: Option<i64>| at.map(Timestamp);
-    execute(
+    let written = rows(
         client,
         &WRITE,
         &[
@@ -264,6 +271,11 @@ async fn restate(store: &Store, client: &impl GenericClient, ids: &[InstallId]) 
             &subjects.iter().map(|subject| Timestamp(subject.last_contact)).collect::<Vec<_>>(),
         ],
     )
-    .await
-    .map(drop)
+    .await?;
+    let written =
+        written.iter().map(|row| column(row, "install_id")).collect::<Result<HashSet<Uuid>, _>>()?;
+    let judged = subjects.iter().zip(&kept).filter(|(subject, _)| written.contains(subject.id.as_uuid()));
+    let events: Vec<_> =
+        judged.filter_map(|(subject, kept)| Event::of_install(subject, &kept.shown, now)).collect();
+    event::tell(store, client, &events).await
 }

@@ -104,6 +104,8 @@ pub struct Subject {
     pub held_until: Option<i64>,
     /// What `install_states` says of it.
     pub(crate) shown: String,
+    /// Whether a second holder of the secret was suspected when it was read.
+    pub(crate) was_suspected: bool,
     /// The lease that it had when it was read.
     pub(crate) lease_before: Option<LeaseId>,
     pub(crate) revision: i64,

@@ -22,6 +22,7 @@ mod routes;
 mod session;
 mod signing_keys;
 mod users;
+mod webhooks;
 
 use std::sync::Arc;
 

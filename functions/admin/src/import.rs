@@ -1,13 +1,13 @@
 //! Licenses and installs brought from another license server, each license in one change.
 
-use protocol::admin::{LicenseWithKey, NewLicense};
+use protocol::admin::{License, LicenseWithKey, NewLicense};
 use protocol::ambient::array;
 use protocol::{InstallId, LicenseId, LicenseKey};
 use serde::Serialize;
 use store::KnownMachine;
 
 use crate::error::Error;
-use crate::license::{check, shown, terms};
+use crate::license::{check, terms};
 use crate::operator::{Operator, States};
 
 /// A license as another server had it.
@@ -31,7 +31,7 @@ struct Brought<'a> {
     source: &'a str,
     source_id: &'a str,
     #[serde(flatten)]
-    license: &'a protocol::admin::License,
+    license: &'a License,
     installs: &'a [InstallId],
 }
 
@@ -62,7 +62,7 @@ pub async fn license(
     } else {
         change.lock_license(id).await?.ok_or_else(|| Error::not_found("license", &id))?
     };
-    let license = shown(row);
+    let license = License::from(row);
     let brought = Brought {
         source: wanted.source,
         source_id: &wanted.source_id,

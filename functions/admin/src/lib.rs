@@ -27,7 +27,9 @@ mod session;
 pub mod signing_key;
 mod token;
 mod totp;
+pub mod upkeep;
 pub mod user;
+pub mod webhook;
 pub mod wrapped_key;
 
 pub use error::Error;

@@ -1,13 +1,12 @@
 //! Licenses: made, changed, listed, suspended, resumed, revoked; their keys revealed and rotated.
 
-use protocol::admin::{License, LicenseChange, LicenseStatus, LicenseWithKey, NewLicense, RevealedKey, Time};
+use protocol::admin::{License, LicenseChange, LicenseStatus, LicenseWithKey, NewLicense, RevealedKey};
 use protocol::ambient::array;
 use protocol::{LicenseId, LicenseKey};
 use store::{Change, LicenseFilter, LicenseRow, NewLicense as Terms, Store};
 
 use crate::error::Error;
 use crate::operator::{Expected, Making, Operator, States};
-use crate::profile::raw;
 
 /// Makes a license and its key.
 ///
@@ -23,7 +22,7 @@ pub async fn create(operator: &Operator<'_>, wanted: NewLicense) -> Result<Licen
     };
     let key = LicenseKey::generate(array(operator.store.random()));
     let id = draft.change.insert_license(&terms, &key).await?;
-    let license = shown(locked(&draft.change, id, &Expected::ANY).await?);
+    let license = License::from(locked(&draft.change, id, &Expected::ANY).await?);
     let states = States::made(&license)?;
     let created = LicenseWithKey { license, license_key: key.printed().to_string() };
     operator.finish_making(draft, "license.create", id, states, &created).await?;
@@ -40,7 +39,7 @@ pub async fn list(
     after: Option<LicenseId>,
     limit: i64,
 ) -> Result<Vec<License>, Error> {
-    Ok(store.list_licenses(filter, after, limit).await?.into_iter().map(shown).collect())
+    Ok(store.list_licenses(filter, after, limit).await?.into_iter().map(License::from).collect())
 }
 
 /// A license.
@@ -48,7 +47,7 @@ pub async fn list(
 /// # Errors
 /// When there is no such license.
 pub async fn show(store: &Store, id: LicenseId) -> Result<License, Error> {
-    store.find_license(id).await?.map(shown).ok_or_else(|| Error::not_found("license", &id))
+    store.find_license(id).await?.map(License::from).ok_or_else(|| Error::not_found("license", &id))
 }
 
 /// Changes a license's terms. Its installs are told at their next beat. To what they are is done.
@@ -83,12 +82,12 @@ pub async fn change(
         metadata: text(wanted.metadata, &old.metadata),
     };
     if terms == *old {
-        return Ok(shown(before));
+        return Ok(License::from(before));
     }
     check(operator.store, &terms).await?;
-    let after = shown(change.update_license(&before, &terms).await?);
+    let after = License::from(change.update_license(&before, &terms).await?);
     change.restate_license(id).await?;
-    operator.finish(change, "license.change", id, States::changed(&shown(before), &after)?).await?;
+    operator.finish(change, "license.change", id, States::changed(&License::from(before), &after)?).await?;
     Ok(after)
 }
 
@@ -157,13 +156,13 @@ async fn act(
         }
         ("license.revoke", LicenseStatus::Revoked)
         | ("license.suspend", LicenseStatus::Suspended)
-        | ("license.resume", LicenseStatus::Active) => return Ok(shown(before)),
+        | ("license.resume", LicenseStatus::Active) => return Ok(License::from(before)),
         (_, LicenseStatus::Revoked) => return Err(revoked(id)),
         ("license.suspend", _) => change.suspend_license(id).await?,
         _ => change.resume_license(id).await?,
     };
     change.restate_license(id).await?;
-    let (before, after) = (shown(before), shown(after));
+    let (before, after) = (License::from(before), License::from(after));
     operator.finish(change, action, id, States::changed(&before, &after)?).await?;
     Ok(after)
 }
@@ -175,7 +174,7 @@ async fn act(
 pub async fn reveal_key(operator: &Operator<'_>, id: LicenseId) -> Result<RevealedKey, Error> {
     let mut connection = operator.connect().await?;
     let change = operator.begin(&mut connection).await?;
-    let license = shown(locked(&change, id, &Expected::ANY).await?);
+    let license = License::from(locked(&change, id, &Expected::ANY).await?);
     let license_key = change.open_license_key(id).await?.printed().to_string();
     operator.finish(change, "license.reveal_key", id, States::changed(&license, &license)?).await?;
     Ok(RevealedKey { license_key })
@@ -197,8 +196,10 @@ pub async fn rotate_key(
         return Err(revoked(id));
     }
     let key = LicenseKey::generate(array(operator.store.random()));
-    let license = shown(change.rekey_license(id, &key).await?);
-    operator.finish(change, "license.rotate_key", id, States::changed(&shown(before), &license)?).await?;
+    let license = License::from(change.rekey_license(id, &key).await?);
+    operator
+        .finish(change, "license.rotate_key", id, States::changed(&License::from(before), &license)?)
+        .await?;
     Ok(LicenseWithKey { license, license_key: key.printed().to_string() })
 }
 
@@ -210,24 +211,4 @@ async fn locked(change: &Change<'_>, id: LicenseId, expected: &Expected) -> Resu
 
 fn revoked(id: LicenseId) -> Error {
     Error::Conflict(format!("license {id} is revoked, and that is final"))
-}
-
-/// A license as it is told.
-pub(crate) fn shown(row: LicenseRow) -> License {
-    License {
-        status: row.status(),
-        id: row.id,
-        product: row.terms.product,
-        customer: row.terms.customer,
-        profile_id: row.terms.profile_id,
-        max_installs: row.terms.max_installs,
-        starts_at: Time(row.terms.starts_at),
-        expires_at: row.terms.expires_at.map(Time),
-        entitlements: raw(row.terms.entitlements),
-        lease_max_seconds: row.terms.lease_max_seconds,
-        metadata: raw(row.terms.metadata),
-        created_at: Time(row.created_at),
-        updated_at: Time(row.updated_at),
-        version: row.version,
-    }
 }

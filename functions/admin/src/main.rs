@@ -4,5 +4,6 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    edge::lambda::run(|name| std::env::var(name).ok(), |_| admin::router()).await
+    let scheduled = |edge| -> edge::lambda::Doing { Box::pin(admin::upkeep::scheduled(edge)) };
+    edge::lambda::run_on_schedule(|name| std::env::var(name).ok(), |_| admin::router(), scheduled).await
 }

@@ -1,11 +1,11 @@
 //! What an operator sees first.
 
 use policy::State;
-use protocol::admin::{FallingInstall, HourCount, Overview, RuleCount, StateCount, Time};
+use protocol::admin::{FallingInstall, HourCount, License, Overview, RuleCount, StateCount, Time};
 use store::{FallingRow, HourRow, Store};
 
 use crate::error::Error;
-use crate::{hold, license};
+use crate::hold;
 
 const DAY: i64 = 86_400;
 
@@ -36,7 +36,7 @@ pub async fn show(store: &Store) -> Result<Overview, Error> {
             .into_iter()
             .map(|row| RuleCount { rule: row.rule, state: row.state, heartbeats: row.heartbeats })
             .collect(),
-        expiring_licenses: expiring.into_iter().map(license::shown).collect(),
+        expiring_licenses: expiring.into_iter().map(License::from).collect(),
         falling_installs: store
             .installs_falling(now, now + 7 * DAY, NAMED)
             .await?

@@ -18,6 +18,9 @@ mod session;
 mod signing_keys;
 mod totp;
 mod users;
+mod webhook_delivering;
+mod webhook_targets;
+mod webhooks;
 
 use ::admin::password::Password;
 use ::admin::{Operator, api_key, user};

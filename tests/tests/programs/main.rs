@@ -25,6 +25,7 @@ mod rotation;
 mod secrets;
 mod site;
 mod start;
+mod webhooks;
 mod wire;
 
 use std::time::Duration;

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use edge::testing::{Answer, TestAgent, TestMachine};
 use jose_jwt::base64url;
 use protocol::LicenseKey;
@@ -65,12 +67,19 @@ impl Needles {
 
 #[tokio::test]
 async fn no_secret_is_in_a_dump_a_log_or_a_metric() {
-    let site = Site::new().await;
+    let mut site = Site::new().await;
+    site.besides.push(("QT_WEBHOOK_PRIVATE_TARGETS", "allow".to_owned()));
     let server = site.serve().await;
     let key = site.license("{}", 10).await;
     let mut needles = Needles::default();
     needles.license_key(&key);
     needles.bytes("key-encryption key", &fs::read(site.kek_file()).unwrap());
+    let url = "https://127.0.0.1:9/hook";
+    let webhook = site.operate(&["webhook", "create", "--url", url]).await;
+    let secret =
+        STANDARD.decode(webhook["secret"].as_str().unwrap().strip_prefix("whsec_").unwrap()).unwrap();
+    needles.bytes("webhook's secret", &secret);
+    needles.0.push(("webhook's secret, base64".to_owned(), STANDARD.encode(&secret)));
 
     let mut connection = server.connect().await;
     let plain = simulated(&mut connection, &key, &mut needles).await;

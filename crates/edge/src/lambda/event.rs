@@ -19,23 +19,54 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use http_body_util::BodyExt as _;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use lambda_http::lambda_runtime::Diagnostic;
+use protocol::problem::Code;
 use serde::Deserialize;
 use tower::ServiceExt as _;
 
+use crate::Refusal;
 use crate::address::ClientAddress;
 
 /// What Lambda passes on to the client.
 pub type Answer = ApiGatewayV2httpResponse;
 
-/// An event that isn't a function URL's: somebody invokes the function by other means. What it held is not repeated.
+/// An event that has no answer. What it held is not repeated.
 #[derive(Debug, thiserror::Error)]
-#[error("the event is not a function URL's request (payload format 2.0)")]
-pub struct EventError;
+pub enum EventError {
+    /// It isn't a function URL's: somebody invokes the function by other means.
+    #[error("the event is not a function URL's request (payload format 2.0)")]
+    NoRequest,
+    /// What a schedule wants done failed; the log says why.
+    #[error("what the schedule wants done failed ({0}); the log says why")]
+    Scheduled(Code),
+}
 
 impl From<EventError> for Diagnostic {
     fn from(error: EventError) -> Self {
         Self { error_type: "EventError".to_owned(), error_message: error.to_string() }
     }
+}
+
+/// What an event of `EventBridge` says of itself.
+#[derive(Deserialize)]
+struct Source {
+    source: String,
+    #[serde(rename = "detail-type")]
+    detail_type: String,
+}
+
+/// Whether an event is a schedule's: a rule's of `EventBridge`, or `EventBridge` Scheduler's.
+pub(super) fn is_scheduled(event: &str) -> bool {
+    serde_json::from_str(event).is_ok_and(|Source { source, detail_type }| {
+        matches!(source.as_str(), "aws.events" | "aws.scheduler") && detail_type == "Scheduled Event"
+    })
+}
+
+/// What a schedule is answered, which nobody reads but for whether it is an error.
+pub(super) fn done(outcome: Result<(), Refusal>) -> Result<Answer, EventError> {
+    outcome.map_err(|refusal| EventError::Scheduled(refusal.code()))?;
+    let mut answer = Answer::default();
+    answer.status_code = 204;
+    Ok(answer)
 }
 
 #[derive(Deserialize)]
@@ -69,7 +100,7 @@ struct Http {
 /// # Errors
 /// When it isn't a function URL's. Whatever such a one holds has an answer.
 pub async fn answer(router: Router, event: &str) -> Result<Answer, EventError> {
-    let event: Event = serde_json::from_str(event).map_err(|_| EventError)?;
+    let event: Event = serde_json::from_str(event).map_err(|_| EventError::NoRequest)?;
     let response = match router.oneshot(request(event)?).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -79,13 +110,15 @@ pub async fn answer(router: Router, event: &str) -> Result<Answer, EventError> {
 
 fn request(event: Event) -> Result<Request, EventError> {
     let body = match event.body {
-        Some(text) if event.is_base64_encoded => Body::from(STANDARD.decode(text).map_err(|_| EventError)?),
+        Some(text) if event.is_base64_encoded => {
+            Body::from(STANDARD.decode(text).map_err(|_| EventError::NoRequest)?)
+        }
         Some(text) => Body::from(text),
         None => Body::empty(),
     };
     let Context { stage, http } = event.request_context;
     let mut request = Request::new(body);
-    *request.method_mut() = http.method.parse().map_err(|_| EventError)?;
+    *request.method_mut() = http.method.parse().map_err(|_| EventError::NoRequest)?;
     *request.uri_mut() = target(stage.as_deref(), &event.raw_path, event.raw_query_string.as_deref());
     for (name, value) in event.headers.iter().flatten() {
         insert(request.headers_mut(), name, value);

@@ -28,7 +28,7 @@ pub(super) struct Function<R> {
     database: Database,
     provider: Arc<dyn KeyEncryption>,
     routes: R,
-    router: OnceCell<Router>,
+    opened: OnceCell<(Arc<Edge>, Router)>,
 }
 
 impl<R: Fn(&Arc<Edge>) -> Router<Arc<Edge>>> Function<R> {
@@ -39,7 +39,7 @@ impl<R: Fn(&Arc<Edge>) -> Router<Arc<Edge>>> Function<R> {
     pub(super) async fn open(settings: Settings, routes: R) -> Result<Self, Error> {
         let database = open::database(&settings, settings.database_connections).await?;
         let provider = open::provider(&settings.key_provider).await?;
-        let function = Self { settings, database, provider, routes, router: OnceCell::new() };
+        let function = Self { settings, database, provider, routes, opened: OnceCell::new() };
         match function.opened().await {
             Err(error) if !error.is_transient() => Err(error.into()),
             // The first request tries again.
@@ -50,21 +50,29 @@ impl<R: Fn(&Arc<Edge>) -> Router<Arc<Edge>>> Function<R> {
     /// What answers a request now.
     pub(super) async fn router(&self) -> Router {
         match self.opened().await {
-            Ok(router) => router.clone(),
+            Ok((_, router)) => router.clone(),
             Err(error) => refusing(error.into()),
         }
     }
 
-    async fn opened(&self) -> Result<&Router, store::Error> {
+    /// What it works with.
+    ///
+    /// # Errors
+    /// When it can't be opened now.
+    pub(super) async fn edge(&self) -> Result<Arc<Edge>, Refusal> {
+        Ok(self.opened().await?.0.clone())
+    }
+
+    async fn opened(&self) -> Result<&(Arc<Edge>, Router), store::Error> {
         let open = || async {
             let store = open::store(self.database.clone(), self.provider.clone()).await?;
             let edge = Edge::new(store, self.settings.clone());
             let router = (self.routes)(&edge).merge(health::probes());
             // In the init phase, so that the first request needn't. What fails is told where the keys are needed.
             let _ = edge.keys.current(&edge).await;
-            Ok(envelope::wrap(router, edge))
+            Ok((edge.clone(), envelope::wrap(router, edge)))
         };
-        self.router.get_or_try_init(open).await
+        self.opened.get_or_try_init(open).await
     }
 }
 

@@ -153,6 +153,15 @@ impl Call {
         id.ok_or_else(|| Refusal::new(Code::NotFound, "There is nothing of this id."))
     }
 
+    /// The id of a part, which stands second in the path.
+    ///
+    /// # Errors
+    /// 404 when it is none: nothing is there.
+    pub(crate) fn part<T: FromStr>(&self) -> Result<T, Refusal> {
+        let id = self.number.as_deref().and_then(|id| id.parse().ok());
+        id.ok_or_else(|| Refusal::new(Code::NotFound, "There is nothing of this id."))
+    }
+
     /// What stands in the path, whatever it is.
     ///
     /// # Errors

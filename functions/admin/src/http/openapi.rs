@@ -126,7 +126,7 @@ fn operation_id(route: &Route) -> String {
 fn parameters(route: &Route) -> Vec<Value> {
     let in_path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let in_path = in_path.map(|name| {
-        let schema = if name == "id" {
+        let schema = if name == "id" || name.ends_with("_id") {
             json!({ "type": "string", "format": "uuid" })
         } else if name == "n" {
             json!({ "type": "integer", "minimum": 1, "maximum": i32::MAX })

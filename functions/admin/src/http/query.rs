@@ -175,7 +175,15 @@ macro_rules! by_id {
         }
     )*};
 }
-by_id!(protocol::UserId, protocol::ApiKeyId, protocol::LicenseId, protocol::InstallId, protocol::LeaseId);
+by_id!(
+    protocol::UserId,
+    protocol::ApiKeyId,
+    protocol::LicenseId,
+    protocol::InstallId,
+    protocol::LeaseId,
+    protocol::WebhookId,
+    protocol::DeliveryId
+);
 
 impl Cursor for i32 {
     fn to_cursor(&self) -> Vec<u8> {

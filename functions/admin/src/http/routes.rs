@@ -5,17 +5,18 @@
 
 use http::StatusCode;
 use protocol::admin::{
-    ApiKey, ApiKeyChange, AuditRow, ChainCheck, ChangedInstalls, ChosenInstalls, CreatedApiKey, Credentials,
-    DryRun, DryRunRequest, Heartbeat, Hold, Install, KeyRotation, Lease, License, LicenseChange,
-    LicenseWithKey, NewApiKey, NewHold, NewLicense, NewProfile, NewUser, NewVersion, OfflineAnswer,
-    OfflineRequestFile, Overview, Profile, ProfileVersion, Publication, Rebinding, RevealedKey, Role,
-    Session, SigningKeys, TotpAction, TotpAnswer, User, UserChange,
+    ApiKey, ApiKeyChange, AuditRow, ChainCheck, ChangedInstalls, ChosenInstalls, CreatedApiKey,
+    CreatedWebhook, Credentials, Delivery, DryRun, DryRunRequest, Heartbeat, Hold, Install, KeyRotation,
+    Lease, License, LicenseChange, LicenseWithKey, NewApiKey, NewHold, NewLicense, NewProfile, NewUser,
+    NewVersion, NewWebhook, OfflineAnswer, OfflineRequestFile, Overview, Profile, ProfileVersion,
+    Publication, Rebinding, RevealedKey, Role, Session, SigningKeys, TotpAction, TotpAnswer, User,
+    UserChange, Webhook,
 };
 
 use super::route::{Access, Route};
 use super::{
     api_keys, audit, heartbeats, hold, installs, leases, licenses, openapi, overview, profiles, session,
-    signing_keys, users,
+    signing_keys, users, webhooks,
 };
 
 const PUBLIC: Access = Access::Public;
@@ -27,8 +28,15 @@ const OWNER: Access = Access::Role(Role::Owner);
 
 /// The table.
 pub(super) fn all() -> Vec<Route> {
-    let groups =
-        [access(), license_routes(), install_routes(), profile_routes(), lease_routes(), log_routes()];
+    let groups = [
+        access(),
+        license_routes(),
+        install_routes(),
+        profile_routes(),
+        lease_routes(),
+        webhook_routes(),
+        log_routes(),
+    ];
     groups.into_iter().flatten().collect()
 }
 
@@ -213,6 +221,31 @@ fn lease_routes() -> Vec<Route> {
             .tells::<SigningKeys>(),
         Route::post("/signing-keys/{kid}/taint", OWNER, "Trust a key no more", signing_keys::taint)
             .tells::<SigningKeys>(),
+    ]
+}
+
+fn webhook_routes() -> Vec<Route> {
+    vec![
+        Route::get("/webhooks", OWNER, "Who is told of changes", webhooks::list).lists::<Webhook>(&[]),
+        Route::post("/webhooks", OWNER, "Have somebody told of changes", webhooks::create)
+            .makes::<NewWebhook, CreatedWebhook>(),
+        Route::delete("/webhooks/{id}", OWNER, "Have somebody told no more", webhooks::remove).removes(),
+        Route::get(
+            "/webhooks/{id}/deliveries",
+            OWNER,
+            "What was told and what became of it, the newest first",
+            webhooks::deliveries,
+        )
+        .lists::<Delivery>(&webhooks::DELIVERIES),
+        Route::post("/webhooks/{id}/ping", OWNER, "Try a webhook out", webhooks::ping)
+            .answers_with::<Delivery>(StatusCode::ACCEPTED, false),
+        Route::post(
+            "/webhooks/{id}/deliveries/{delivery_id}/resend",
+            OWNER,
+            "Send a delivery again",
+            webhooks::resend,
+        )
+        .answers_with::<Delivery>(StatusCode::ACCEPTED, false),
     ]
 }
 

@@ -66,6 +66,12 @@ const MAY_CALL: &[(&str, &str, &str)] = &[
     ("post", "/api-keys", "owner"),
     ("patch", "/api-keys/{id}", "owner"),
     ("delete", "/api-keys/{id}", "owner"),
+    ("get", "/webhooks", "owner"),
+    ("post", "/webhooks", "owner"),
+    ("delete", "/webhooks/{id}", "owner"),
+    ("get", "/webhooks/{id}/deliveries", "owner"),
+    ("post", "/webhooks/{id}/ping", "owner"),
+    ("post", "/webhooks/{id}/deliveries/{delivery_id}/resend", "owner"),
     ("get", "/audit", "viewer"),
     ("get", "/audit/verify", "viewer"),
 ];
@@ -96,7 +102,12 @@ impl Route {
     /// Asks for it, of something that isn't there, with nothing that could be done.
     async fn call(&self, client: &Client) -> String {
         let uuid = "01920000-0000-7000-8000-000000000000";
-        let path = self.path.replace("{id}", uuid).replace("{n}", "1").replace("{kid}", uuid);
+        let path = self
+            .path
+            .replace("{id}", uuid)
+            .replace("{n}", "1")
+            .replace("{kid}", uuid)
+            .replace("{delivery_id}", uuid);
         let body = if matches!(self.verb.as_str(), "get" | "delete") { Value::Null } else { json!({}) };
         let method = Method::from_bytes(self.verb.to_uppercase().as_bytes()).unwrap();
         client.clone().with("if-match", "\"1\"").call(method, &path, &body).await.word()

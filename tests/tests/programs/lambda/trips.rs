@@ -17,6 +17,8 @@ use crate::{activate, heartbeat, until};
 async fn a_lone_heartbeat_takes_two_round_trips_on_one_connection_without_named_statements() {
     let site = Site::new().await;
     let key = site.license("{}", 5).await;
+    // Whom a beat that changes nothing tells nothing.
+    site.operate(&["webhook", "create", "--url", "https://hooks.example.com"]).await;
     let wire = Wire::open_to(&site.database.url).await;
     let functions = functions_by(&site, wire.url(), Some("heartbeat")).await;
     let mut connection = functions.connect().await;
