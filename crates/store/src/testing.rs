@@ -1,10 +1,11 @@
 //! Databases for tests: each its own, cloned from a template that is migrated and has its keys.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 
 use keyring::{LocalProvider, Place};
-use protocol::ambient::{ManualClock, SeededRandom};
+use protocol::ambient::{ManualClock, OsRandom, SeededRandom, array};
 use protocol::secrets::Secrets;
 use protocol::{InstallId, LicenseId, LicenseKey, Secret};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
@@ -25,12 +26,13 @@ pub const KEK: [u8; 32] = [7; 32];
 /// The variable that names a server on which databases may be made.
 const SERVER: &str = "QT_TEST_DATABASE_URL";
 
-/// A database of a test's own, and what it was opened with.
+/// A database of a test's own, and what it was opened with. It goes when this does.
 pub struct TestDatabase {
     /// Where it is.
     pub url: String,
     /// The time that the store sees.
     pub clock: ManualClock,
+    _made: Option<Made>,
 }
 
 impl TestDatabase {
@@ -39,13 +41,29 @@ impl TestDatabase {
     /// # Panics
     /// When there is no server to make it on.
     pub async fn new() -> Self {
-        let server = std::env::var(SERVER)
-            .unwrap_or_else(|_| panic!("{SERVER} is not set: run the tests by `cargo xtask test`"));
+        let server = server();
         let admin = connect(&server).await;
         let template = template(&admin, &server).await;
-        let name = format!("qt_test_{}", Uuid::from_bytes(fresh_bytes()).simple());
-        run(&admin, &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
-        Self { url: with_database(&server, &name), clock: ManualClock::at(START) }
+        let made = Made::fresh();
+        run(&admin, &format!("CREATE DATABASE {} TEMPLATE {template}", made.name)).await;
+        let url = with_database(&server, &made.name);
+        Self { _made: Some(made), ..Self::at(url, START) }
+    }
+
+    /// One in which there is nothing.
+    ///
+    /// # Panics
+    /// When there is no server to make it on.
+    pub async fn empty() -> Self {
+        let (server, made) = (server(), Made::fresh());
+        run(&connect(&server).await, &format!("CREATE DATABASE {}", made.name)).await;
+        let url = with_database(&server, &made.name);
+        Self { _made: Some(made), ..Self::at(url, 0) }
+    }
+
+    /// One that somebody else has made, and sees to.
+    pub fn at(url: String, now: i64) -> Self {
+        Self { url, clock: ManualClock::at(now), _made: None }
     }
 
     /// A pool over it.
@@ -66,6 +84,51 @@ impl TestDatabase {
             .await
             .expect("the keys open")
     }
+}
+
+/// A database that was made for a test, and goes with it, however that ends.
+struct Made {
+    name: String,
+}
+
+impl Made {
+    fn fresh() -> Self {
+        // Names have to differ between processes that run at once.
+        Self { name: format!("qt_test_{}", Uuid::from_bytes(array(&OsRandom)).simple()) }
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        static DROPPING: OnceLock<SyncSender<String>> = OnceLock::new();
+        let dropping = DROPPING.get_or_init(|| {
+            let (sender, names) = sync_channel(0);
+            std::thread::spawn(move || drop_databases(&names));
+            sender
+        });
+        // It is taken when the one before is gone, so that at most the last one is left when the process ends.
+        let _ = dropping.send(std::mem::take(&mut self.name));
+    }
+}
+
+/// Drops databases, whoever is connected to them still. One that can't be goes with the server.
+fn drop_databases(names: &Receiver<String>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return };
+    for name in names {
+        runtime.block_on(async {
+            if let Ok((client, connection)) = tokio_postgres::connect(&server(), NoTls).await {
+                tokio::spawn(connection);
+                let _ = client.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+            }
+        });
+    }
+}
+
+/// The server on which databases may be made.
+fn server() -> String {
+    std::env::var(SERVER)
+        .unwrap_or_else(|_| panic!("{SERVER} is not set: run the tests by `cargo xtask test`"))
 }
 
 fn provider() -> LocalProvider {
@@ -119,13 +182,7 @@ fn with_database(server: &str, name: &str) -> String {
 
 /// What a change at an instant is recorded by.
 pub fn recording(at: i64) -> Recording<'static> {
-    Recording { actor: Actor::command_line(), at, random: &protocol::ambient::OsRandom }
-}
-
-/// Names have to differ between processes that run at once.
-fn fresh_bytes() -> [u8; 16] {
-    use protocol::ambient::{OsRandom, array};
-    array(&OsRandom)
+    Recording { actor: Actor::command_line(), at, random: &OsRandom }
 }
 
 /// How many installs are made by one statement.
@@ -183,7 +240,7 @@ impl TestDatabase {
         policy::Knobs::parse(knobs).expect("the test's knobs are right");
         let store = self.store(1000 + seed).await;
         let (profile, id) = (store.new_id(), store.new_id());
-        let key = LicenseKey::generate(protocol::ambient::array(store.random()));
+        let key = LicenseKey::generate(array(store.random()));
         let place = Place { table: "licenses", column: "key_sealed", row: *id.as_bytes() };
         let client = connect(&self.url).await;
         let keyring = store.sealing(&client, 1).await.expect("seals can be reserved");

@@ -188,3 +188,23 @@ async fn versions_that_are_published_at_once_have_numbers_of_their_own() {
     assert_eq!(numbers, (2..10).collect::<Vec<_>>());
     assert_eq!(store.find_profile("standard").await.unwrap().unwrap().active_number, 9);
 }
+
+#[tokio::test]
+async fn a_tests_database_goes_with_it_whoever_is_connected_and_however_it_ends() {
+    let databases = [TestDatabase::new().await, TestDatabase::new().await];
+    let name = |database: &TestDatabase| database.url.rsplit_once('/').unwrap().1.to_owned();
+    let names = databases.each_ref().map(name);
+    let [one, other] = databases;
+    let connected = one.store(1).await;
+    let panicking = std::thread::spawn(move || {
+        let _database = other;
+        std::panic::resume_unwind(Box::new("a test that fails"));
+    });
+    assert!(panicking.join().is_err());
+    drop(one);
+    // One is taken when those before it are gone.
+    drop(TestDatabase::empty().await);
+    assert!(connected.database().ping().await.is_err());
+    let left = format!("SELECT count(*) FROM pg_database WHERE datname IN ('{}', '{}')", names[0], names[1]);
+    assert_eq!(TestDatabase::new().await.value(&left).await, "0");
+}

@@ -168,7 +168,7 @@ async fn a_retired_key_leaves_the_keyset_when_its_last_signature_has_expired() {
 
 #[tokio::test]
 async fn a_tainted_key_leaves_the_keyset_at_once_and_the_prepared_one_signs() {
-    let (_, store, other) = site().await;
+    let (_database, store, other) = site().await;
     let bad = kid(&store, KeyUse::Token, Stage::Active).await;
     let next = kid(&store, KeyUse::Token, Stage::Prepared).await;
     store.taint_signing_key(&bad, TERMS).await.unwrap();
@@ -226,7 +226,7 @@ async fn a_root_that_was_forgotten_signs_only_where_it_is_given() {
 
 #[tokio::test]
 async fn each_root_vouches_for_the_next_and_the_last_signs() {
-    let (_, store, other) = site().await;
+    let (_database, store, other) = site().await;
     let mut trusted = store.list_roots().await.unwrap()[0].public.clone();
     for version in 2..=17 {
         other.rotate_root(TERMS).await.unwrap();
@@ -240,7 +240,7 @@ async fn each_root_vouches_for_the_next_and_the_last_signs() {
 
 #[tokio::test]
 async fn a_root_that_is_kept_elsewhere_vouches_for_the_next_where_it_is_given() {
-    let (_, store, _) = site().await;
+    let (_database, store, _) = site().await;
     let roots = store.load_roots().await.unwrap();
     store.forget_roots(&[roots[0].kid()], &Actor::command_line()).await.unwrap();
     assert!(matches!(store.rotate_root(TERMS).await, Err(Error::RootAbsent { .. })));
@@ -252,7 +252,7 @@ async fn a_root_that_is_kept_elsewhere_vouches_for_the_next_where_it_is_given() 
 
 #[tokio::test]
 async fn another_public_url_signs_keyset_and_successors_anew() {
-    let (_, store, other) = site().await;
+    let (_database, store, other) = site().await;
     let first = store.load_roots().await.unwrap();
     store.rotate_root(TERMS).await.unwrap();
     let moved = "https://license.example.com";

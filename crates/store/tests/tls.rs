@@ -116,7 +116,7 @@ async fn each_connection_has_a_token_of_its_own_time_as_its_password() {
     };
     // PostgreSQL knows no tokens: here it knows a password, which is the token of that second.
     let token = tokens.token("localhost", cluster.port(), "qt").await.unwrap();
-    let operator = TestDatabase { url: cluster.url("postgres"), clock: clock.clone() };
+    let operator = TestDatabase::at(cluster.url("postgres"), 0);
     operator.run(&format!("CREATE ROLE qt LOGIN PASSWORD '{}'", *token)).await;
     let connect = || Database::by_tokens(&url("qt", ""), 1, tokens.clone()).unwrap();
     connect().ping().await.unwrap();

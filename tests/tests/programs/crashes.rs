@@ -10,6 +10,7 @@ use std::time::Duration;
 use cluster::{Cluster, Options};
 use protocol::LicenseKey;
 use serde_json::Value;
+use store::testing::TestDatabase;
 use tokio::process::Child;
 
 use crate::site::{PRODUCT, Site, fixed_address, program, terminate};
@@ -27,7 +28,7 @@ const CRASHES_OF_A_SWARM: usize = 10;
 async fn a_killed_server_loses_no_acknowledged_heartbeat() {
     let mut cluster = Cluster::temporary(Options::durable()).unwrap();
     cluster.start().unwrap();
-    let site = Site::over(cluster.url("postgres")).await;
+    let site = Site::over(TestDatabase::at(cluster.url("postgres"), 0)).await;
     let mut server = Some(site.serve_at(fixed_address()).await);
     let address = server.as_ref().unwrap().address;
     crash_under_swarms(&site, address, async || {
@@ -41,7 +42,7 @@ async fn a_killed_server_loses_no_acknowledged_heartbeat() {
 async fn a_killed_postgresql_loses_no_acknowledged_heartbeat() {
     let mut cluster = Cluster::temporary(Options::durable()).unwrap();
     cluster.start().unwrap();
-    let site = Site::over(cluster.url("postgres")).await;
+    let site = Site::over(TestDatabase::at(cluster.url("postgres"), 0)).await;
     let server = site.serve_at(fixed_address()).await;
     crash_under_swarms(&site, server.address, async || {
         cluster.kill().unwrap();

@@ -11,8 +11,9 @@ mod way;
 
 use std::fs;
 
-use crate::site::{Site, empty_database};
+use crate::site::Site;
 use emulator::emulator;
+use store::testing::TestDatabase;
 use way::Way;
 
 /// A site whose keys are wrapped by a key of KMS, and the way that its programs go to KMS.
@@ -34,7 +35,7 @@ impl Wrapped {
     async fn without_keys() -> Self {
         let key = emulator().make_key();
         let way = Way::to_kms();
-        let mut site = Site::bare(empty_database().await);
+        let mut site = Site::bare(TestDatabase::empty().await);
         site.besides = environment(&key, way.url());
         Self { site, way, key }
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use cluster::{Cluster, Options};
 use edge::testing::{Answer, TestAgent};
+use store::testing::TestDatabase;
 use tokio::task::JoinSet;
 
 use crate::connection::Connection;
@@ -16,7 +17,7 @@ const AGENTS: u64 = 16;
 async fn while_postgresql_is_away_beats_are_refused_at_once_and_accepted_when_it_is_back() {
     let mut cluster = Cluster::temporary(Options::throwaway()).unwrap();
     cluster.start().unwrap();
-    let site = Site::over(cluster.url("postgres")).await;
+    let site = Site::over(TestDatabase::at(cluster.url("postgres"), 0)).await;
     let key = site.license("{}", 100).await;
     let server = site.serve().await;
     let mut fleet = Vec::new();

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use lambda_emulator::{Function, Url};
 use protocol::LicenseKey;
-use protocol::ambient::{ManualClock, OsRandom, array};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use store::testing::TestDatabase;
@@ -63,20 +62,19 @@ pub(crate) struct Site {
 impl Site {
     /// A site over a database of its own on the tests' server.
     pub(crate) async fn new() -> Self {
-        Self::over(empty_database().await).await
+        Self::over(TestDatabase::empty().await).await
     }
 
     /// A site over an empty database.
-    pub(crate) async fn over(url: String) -> Self {
-        let mut site = Self::bare(url);
+    pub(crate) async fn over(database: TestDatabase) -> Self {
+        let mut site = Self::bare(database);
         let made = site.operate(&["init"]).await;
         made["root_public_key"].as_str().unwrap().clone_into(&mut site.root_key);
         site
     }
 
     /// A site without keys, whose database may not even be migrated.
-    pub(crate) fn bare(url: String) -> Self {
-        let database = TestDatabase { url, clock: ManualClock::at(0) };
+    pub(crate) fn bare(database: TestDatabase) -> Self {
         Self { folder: TempDir::new().unwrap(), database, root_key: String::new(), besides: Vec::new() }
     }
 
@@ -243,18 +241,6 @@ impl Functions {
     pub(crate) async fn connect(&self) -> Connection {
         Connection::open(self.origin.address()).await
     }
-}
-
-/// The URL of a database of a test's own, in which there is nothing.
-pub(crate) async fn empty_database() -> String {
-    let server = std::env::var("QT_TEST_DATABASE_URL")
-        .expect("QT_TEST_DATABASE_URL is set: run the tests by `cargo xtask test`");
-    let name = format!("qt_programs_{:032x}", u128::from_be_bytes(array(&OsRandom)));
-    let (base, _) = server.rsplit_once('/').unwrap();
-    let url = format!("{base}/{name}");
-    let admin = TestDatabase { url: server, clock: ManualClock::at(0) };
-    admin.run(&format!("CREATE DATABASE {name}")).await;
-    url
 }
 
 /// An address for a server that comes back: below the ports that operating systems give to outgoing connections. Of

@@ -5,11 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::Value;
+use store::testing::TestDatabase;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::site::{Site, empty_database};
+use crate::site::Site;
 use crate::{activate, heartbeat};
 
 /// A start that is refused is refused at once.
@@ -17,7 +18,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn an_empty_database_can_be_migrated_by_many_processes_at_once() {
-    let site = Site::bare(empty_database().await);
+    let site = Site::bare(TestDatabase::empty().await);
     let mut migrating = JoinSet::new();
     for _ in 0..4 {
         let mut operator = site.operator();
@@ -51,7 +52,7 @@ async fn two_processes_that_start_at_once_serve_the_same_fleet() {
 
 #[tokio::test]
 async fn many_processes_that_make_the_keys_at_once_make_them_once() {
-    let site = Site::bare(empty_database().await);
+    let site = Site::bare(TestDatabase::empty().await);
     let mut making = JoinSet::new();
     for _ in 0..4 {
         let mut operator = site.operator();
@@ -70,11 +71,11 @@ async fn many_processes_that_make_the_keys_at_once_make_them_once() {
 
 #[tokio::test]
 async fn a_server_that_can_not_serve_says_so_in_a_line_and_ends() {
-    let site = Site::bare(empty_database().await);
+    let site = Site::bare(TestDatabase::empty().await);
     let said = refused(site.operator().env("QT_LOG", "error")).await;
     assert!(said.contains("init"), "without keys: {said}");
 
-    let away = Site::bare("postgres://nobody:geheim@127.0.0.1:1/nothing".to_owned());
+    let away = Site::bare(TestDatabase::at("postgres://nobody:geheim@127.0.0.1:1/nothing".to_owned(), 0));
     let said = refused(away.operator().env("QT_LOG", "error")).await;
     assert!(said.contains("database") && !said.contains("geheim"), "without a database: {said}");
 
@@ -87,7 +88,7 @@ async fn a_server_that_can_not_serve_says_so_in_a_line_and_ends() {
 
 #[tokio::test]
 async fn a_bad_setting_stops_the_server_at_once_and_is_named() {
-    let site = Site::bare("postgres://nobody@127.0.0.1:1/nothing".to_owned());
+    let site = Site::bare(TestDatabase::at("postgres://nobody@127.0.0.1:1/nothing".to_owned(), 0));
     for (name, value) in [
         ("QT_LISTEN", "nowhere"),
         ("QT_DATABASE_URL", ""),

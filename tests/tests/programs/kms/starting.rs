@@ -6,6 +6,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use serde_json::json;
+use store::testing::TestDatabase;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -105,7 +106,7 @@ async fn keys_are_not_made_by_a_key_that_can_not_be_used() {
 async fn a_development_server_has_its_keys_wrapped_by_kms_too() {
     let way = Way::to_kms();
     let key = emulator().make_key();
-    let mut site = Site::bare(String::new());
+    let mut site = Site::bare(TestDatabase::at(String::new(), 0));
     site.besides = environment(&key, way.url());
     // PostgreSQL runs as an account of its own where this is root's, and has to get in.
     let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use lambda_emulator::{Function, Url};
+use store::testing::TestDatabase;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::connection::Connection;
-use crate::site::{PATIENCE, Site, empty_database, program};
+use crate::site::{PATIENCE, Site, program};
 use crate::wire::Wire;
 use crate::{activate, until};
 
@@ -41,10 +42,10 @@ async fn each_function_serves_its_own_paths_and_no_others() {
 #[tokio::test]
 async fn what_is_wrong_for_good_ends_the_function_with_a_line_that_names_it() {
     let site = Site::new().await;
-    let empty = empty_database().await;
+    let empty = TestDatabase::empty().await;
     for (name, value, said) in [
         ("QT_DATABASE_URL", "mysql://root:geheim@localhost/qt", "QT_DATABASE_URL"),
-        ("QT_DATABASE_URL", empty.as_str(), "migrate"),
+        ("QT_DATABASE_URL", empty.url.as_str(), "migrate"),
         ("QT_DATABASE_CONNECTIONS", "0", "QT_DATABASE_CONNECTIONS"),
         ("QT_KEK_FILE", "/nonexistent/kek", "/nonexistent/kek"),
         ("QT_LOG", "loud=very=much", "QT_LOG"),
