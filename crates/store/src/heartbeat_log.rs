@@ -10,8 +10,8 @@ use crate::{Error, Store};
 
 statements! {
     /// Rows before one, the newest first. Planned for the parameters that it comes with: an install's, a license's, those
-    /// of a state that few are in and those of an outcome that few have are found by an index of their own, the
-    /// others by their time.
+    /// of a state that few are in, those of a rule and of an outcome that few have are found by an index of their own,
+    /// the others by their time.
     LIST (TIMESTAMPTZ, UUID, INT8, UUID, UUID, TEXT, INT2, TEXT, TIMESTAMPTZ, TIMESTAMPTZ) "-- heartbeat_log.list
 SELECT id, at, install_id, license_id, operation, outcome, counter, state, rule, reason, profile_id, profile_number,
        clock_skew, agent_version
@@ -75,7 +75,7 @@ pub struct HeartbeatFilter {
     pub to: Option<i64>,
 }
 
-/// The state that a rule gives (`docs/policy.md`): rows of a rule are found by it.
+/// The state that a rule gives (`docs/policy.md`).
 fn state_of(rule: policy::Rule) -> policy::State {
     use policy::State;
     match rule.number() {
@@ -103,10 +103,12 @@ impl Store {
         before: Option<(i64, Uuid)>,
         limit: i64,
     ) -> Result<Vec<HeartbeatRow>, Error> {
-        let state = filter.state.or(filter.rule.map(state_of));
-        if filter.rule.is_some_and(|rule| state != Some(state_of(rule))) {
-            return Ok(Vec::new());
-        }
+        // A rule gives one state, so one of both says it all, and one index finds it.
+        let state = match (filter.state, filter.rule) {
+            (Some(state), Some(rule)) if state != state_of(rule) => return Ok(Vec::new()),
+            (_, Some(_)) => None,
+            (state, None) => state,
+        };
         let rule = filter.rule.map(|rule| i16::from(rule.number()));
         let client = self.client().await?;
         let found = rows(
@@ -163,7 +165,7 @@ mod tests {
     use super::state_of;
 
     #[test]
-    fn a_rule_gives_the_state_by_which_its_rows_are_found() {
+    fn a_rule_gives_the_state_that_its_rows_have() {
         let profile = Knobs::default().judging;
         let judged = |facts: Facts| {
             let decision = evaluate(&facts, &profile, 1_000);

@@ -10,20 +10,30 @@ use crate::{Error, Store};
 
 statements! {
     /// Leases after one, by id: in the order in which they were granted. Planned for the parameters that it comes with,
-    /// each filter leaves what one of the indexes is for; live ones are found by the installs that have them.
+    /// each filter leaves what one of the indexes is for.
     LIST (UUID, INT8, UUID, UUID, TEXT, TIMESTAMPTZ) "-- leases.list
 SELECT s.id, s.install_id, s.license_id, s.granted_at, s.ends_at, s.renewed_at, s.returned_at, s.revoked_at, s.version,
        i.lease_id IS NOT NULL AS is_held
 FROM leases s
 LEFT JOIN installs i ON i.lease_id = s.id
 WHERE s.id > $1 AND ($3::uuid IS NULL OR s.license_id = $3) AND ($4::uuid IS NULL OR s.install_id = $4)
-  AND ($5::text IS DISTINCT FROM 'live' OR (i.lease_id IS NOT NULL AND s.revoked_at IS NULL AND s.ends_at > $6))
   AND ($5::text IS DISTINCT FROM 'revoked' OR s.revoked_at IS NOT NULL)
   AND ($5::text IS DISTINCT FROM 'returned' OR s.returned_at IS NOT NULL)
   AND ($5::text IS DISTINCT FROM 'renewed' OR s.renewed_at IS NOT NULL)
   AND ($5::text IS DISTINCT FROM 'ended' OR (s.revoked_at IS NULL AND s.returned_at IS NULL AND s.renewed_at IS NULL
                                              AND s.ends_at <= $6))
 ORDER BY s.id LIMIT $2"
+
+    /// Live ones: found by the installs that have them.
+    LIST_LIVE (UUID, INT8, UUID, UUID, TIMESTAMPTZ) "-- leases.list_live
+SELECT s.id, s.install_id, s.license_id, s.granted_at, s.ends_at, s.renewed_at, s.returned_at, s.revoked_at, s.version,
+       true AS is_held
+FROM (SELECT lease_id FROM installs
+      WHERE lease_id > $1 AND ($3::uuid IS NULL OR license_id = $3) AND ($4::uuid IS NULL OR id = $4)
+        AND lease_revoked_at IS NULL AND lease_ends_at > $5
+      ORDER BY lease_id LIMIT $2) i
+JOIN leases s ON s.id = i.lease_id
+ORDER BY s.id"
 
     /// One lease.
     FIND (UUID) "-- leases.find
@@ -113,7 +123,12 @@ impl Store {
         let status = filter.status.map(LeaseStatus::as_str);
         let now = Timestamp(self.clock().unix_seconds());
         let client = self.client().await?;
-        let found = rows(&**client, &LIST, &[&after, &limit, &license, &install, &status, &now]).await?;
+        let found = match filter.status {
+            Some(LeaseStatus::Live) => {
+                rows(&**client, &LIST_LIVE, &[&after, &limit, &license, &install, &now]).await?
+            }
+            _ => rows(&**client, &LIST, &[&after, &limit, &license, &install, &status, &now]).await?,
+        };
         found.iter().map(lease).collect()
     }
 

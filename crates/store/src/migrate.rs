@@ -28,6 +28,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0020_create_hold", include_str!("../../../migrations/0020_create_hold.sql")),
     ("0021_create_imports", include_str!("../../../migrations/0021_create_imports.sql")),
     ("0022_create_webhooks", include_str!("../../../migrations/0022_create_webhooks.sql")),
+    ("0023_index_pages", include_str!("../../../migrations/0023_index_pages.sql")),
 ];
 
 /// Whoever migrates holds this advisory lock; the number means nothing.

@@ -6,7 +6,7 @@ use tokio_postgres::{GenericClient, Row};
 
 use crate::contact::corrupt;
 use crate::license::{LicenseRow, license};
-use crate::sql::{Timestamp, column, instant, row, rows, statements};
+use crate::sql::{Sql, Timestamp, column, instant, row, rows, statements};
 use crate::{Error, Store};
 
 /// Up to so many installs are counted when they are asked for; of more, the last sweep's count is given.
@@ -22,20 +22,16 @@ WHERE only_row"
     COUNT () "-- overview.count
 SELECT state, count(*) AS installs FROM install_states GROUP BY state"
 
-    /// Whether there are more than so many.
-    MORE_THAN (INT8) "-- overview.more_than
-SELECT EXISTS (SELECT FROM install_states ORDER BY install_id OFFSET $1) AS more"
-
     /// How many installs may call, and how many of them have since $1.
     INFORMED (TIMESTAMPTZ) "-- overview.informed
 SELECT count(*) AS installs, count(*) FILTER (WHERE i.last_contact >= $1) AS informed
 FROM install_states s JOIN installs i ON i.id = s.install_id
 WHERE s.status IN ('active', 'pending', 'suspended')"
 
-    /// The same among very many: by what was noted of their last contact, which is an hour old at most.
-    INFORMED_OF_MANY (TIMESTAMPTZ) "-- overview.informed_of_many
-SELECT (SELECT sum(c.value::int8)::int8 FROM sweeps, json_each_text(sweeps.installs) AS c(key, value)) AS installs,
-       (SELECT count(*) FROM install_states WHERE seen_at >= $1) AS informed"
+    /// The same as the last sweep has counted it, by what was noted of their last contact, which is an hour old at most;
+    /// it counts since the newest keyset.
+    INFORMED_THEN (TIMESTAMPTZ) "-- overview.informed_then
+SELECT calling AS installs, CASE WHEN informed_since = $1 THEN informed ELSE 0 END AS informed FROM sweeps WHERE only_row"
 
     /// Licenses that end from $1 on and before $2, the first to end first.
     ENDING (TIMESTAMPTZ, TIMESTAMPTZ, INT8) "-- overview.ending
@@ -75,25 +71,22 @@ impl Store {
     /// When the database isn't available.
     pub async fn count_installs(&self) -> Result<Vec<(State, i64)>, Error> {
         let client = self.client().await?;
-        let statement = if has_many(&**client).await? { &COUNTED } else { &COUNT };
-        let count = |row: &Row| {
-            let state = column::<&str>(row, "state")?.parse().map_err(corrupt("state"))?;
-            Ok((state, column(row, "installs")?))
-        };
-        rows(&**client, statement, &[]).await?.iter().map(count).collect()
+        let counted = counts(&**client, &COUNTED).await?;
+        if are_many(&counted) { Ok(counted) } else { counts(&**client, &COUNT).await }
     }
 
-    /// How many installs may call, and how many of them have since an instant: of very many at least so many.
+    /// How many installs may call, and how many of them have since the newest keyset was signed, at `since`: of very many at
+    /// least so many.
     ///
     /// # Errors
     /// When the database isn't available.
     pub async fn count_informed(&self, since: i64) -> Result<(i64, i64), Error> {
         let client = self.client().await?;
-        let statement = if has_many(&**client).await? { &INFORMED_OF_MANY } else { &INFORMED };
+        let many = are_many(&counts(&**client, &COUNTED).await?);
+        let statement = if many { &INFORMED_THEN } else { &INFORMED };
         let counted = row(&**client, statement, &[&Timestamp(since)]).await?;
         let Some(counted) = counted else { return Ok((0, 0)) };
-        let installs: Option<i64> = column(&counted, "installs")?;
-        Ok((installs.unwrap_or(0), column(&counted, "informed")?))
+        Ok((column(&counted, "installs")?, column(&counted, "informed")?))
     }
 
     /// At most `limit` licenses that end from `from` on and before `to`, the first to end first.
@@ -127,7 +120,15 @@ impl Store {
     }
 }
 
-async fn has_many(client: &impl GenericClient) -> Result<bool, Error> {
-    let more = row(client, &MORE_THAN, &[&COUNTED_AT_ONCE]).await?;
-    more.map_or(Ok(false), |row| column(&row, "more"))
+/// Whether they are too many to be counted whenever somebody asks.
+fn are_many(counted: &[(State, i64)]) -> bool {
+    counted.iter().map(|(_, installs)| installs).sum::<i64>() > COUNTED_AT_ONCE
+}
+
+async fn counts(client: &impl GenericClient, statement: &Sql) -> Result<Vec<(State, i64)>, Error> {
+    let count = |row: &Row| {
+        let state = column::<&str>(row, "state")?.parse().map_err(corrupt("state"))?;
+        Ok((state, column(row, "installs")?))
+    };
+    rows(client, statement, &[]).await?.iter().map(count).collect()
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::event::{self, Event};
-use crate::sql::{Timestamp, column, execute, row, rows, statements};
+use crate::sql::{Timestamp, column, execute, instant, row, rows, statements};
 use crate::subject::Subject;
 use crate::{Error, Store};
 
@@ -28,6 +28,12 @@ const LOOKED_AT_EVERY: i64 = 3_600;
 
 /// A sweep ends after so many strides, so that one that can't keep up doesn't hold its caller for ever.
 const STRIDES: usize = 1_000;
+
+/// One that somebody waits for ends after so many, a second or two. What is left is the next one's.
+const STRIDES_AT_ONCE: usize = 20;
+
+/// So often a long sweep says how far it is.
+const COUNT_EVERY: usize = 100;
 
 statements! {
     /// One process sweeps at a time, until its transaction's end.
@@ -90,13 +96,19 @@ FROM judged g JOIN held h ON h.id = g.id
 WHERE s.install_id = g.id
 RETURNING s.install_id"
 
-    /// How many installs there are of each state.
-    COUNT () "-- restate.count
-SELECT state, count(*) AS installs FROM install_states GROUP BY state"
+    /// When the newest keyset was signed.
+    KEYSET () "-- restate.keyset
+SELECT issued_at FROM keysets ORDER BY version DESC LIMIT 1"
+
+    /// How many installs there are of each state, how many of them may call, and how many of those have since $1.
+    COUNT (TIMESTAMPTZ) "-- restate.count
+SELECT state, count(*) AS installs, count(*) FILTER (WHERE status IN ('active', 'pending', 'suspended')) AS calling,
+       count(*) FILTER (WHERE status IN ('active', 'pending', 'suspended') AND seen_at >= $1) AS informed
+FROM install_states GROUP BY state"
 
     /// Notes a sweep.
-    SWEPT (TIMESTAMPTZ, TEXT) "-- restate.swept
-UPDATE sweeps SET swept_at = $1, installs = $2::json WHERE only_row"
+    SWEPT (TIMESTAMPTZ, TEXT, INT8, INT8, TIMESTAMPTZ) "-- restate.swept
+UPDATE sweeps SET swept_at = $1, installs = $2::json, calling = $3, informed = $4, informed_since = $5 WHERE only_row"
 
     /// Whether there was a sweep since.
     SWEPT_SINCE (TIMESTAMPTZ) "-- restate.swept_since
@@ -184,7 +196,7 @@ impl Store {
         let found = row(&**self.client().await?, &SWEPT_SINCE, &[&since]).await?;
         match found.map(|row| column(&row, "swept")).transpose()? {
             Some(true) => Ok(()),
-            _ => self.sweep().await,
+            _ => self.sweep_strides(STRIDES_AT_ONCE).await,
         }
     }
 
@@ -194,21 +206,37 @@ impl Store {
     /// # Errors
     /// When the database isn't available; what was judged until then stays.
     pub async fn sweep(&self) -> Result<(), Error> {
+        self.sweep_strides(STRIDES).await
+    }
+
+    async fn sweep_strides(&self, most: usize) -> Result<(), Error> {
         let now = self.clock().unix_seconds();
-        for _ in 0..STRIDES {
+        for stride in 1..=most {
             if !self.sweep_stride(now).await? {
                 break;
+            }
+            if stride % COUNT_EVERY == 0 {
+                self.count_installs_swept(self.clock().unix_seconds()).await?;
             }
         }
         self.tell_ends(now).await?;
         self.count_heartbeats(now).await?;
+        self.count_installs_swept(now).await
+    }
+
+    /// Counts, once for all who ask until the next sweep.
+    async fn count_installs_swept(&self, now: i64) -> Result<(), Error> {
         let client = self.client().await?;
-        let mut counts = serde_json::Map::new();
-        for row in rows(&**client, &COUNT, &[]).await? {
+        let keyset = row(&**client, &KEYSET, &[]).await?;
+        let since = keyset.map(|row| instant(&row, "issued_at")).transpose()?.map(Timestamp);
+        let (mut counts, mut calling, mut informed) = (serde_json::Map::new(), 0, 0);
+        for row in rows(&**client, &COUNT, &[&since]).await? {
             counts.insert(column(&row, "state")?, column::<i64>(&row, "installs")?.into());
+            calling += column::<i64>(&row, "calling")?;
+            informed += column::<i64>(&row, "informed")?;
         }
         let counts = serde_json::Value::Object(counts).to_string();
-        execute(&**client, &SWEPT, &[&Timestamp(now), &counts]).await.map(drop)
+        execute(&**client, &SWEPT, &[&Timestamp(now), &counts, &calling, &informed, &since]).await.map(drop)
     }
 
     /// Judges some of what is due. Returns whether there may be more.
