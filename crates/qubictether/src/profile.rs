@@ -138,7 +138,8 @@ async fn draft(operator: &Operator<'_>, profile: &Profile, knobs: &str, json: bo
         "version {number} of profile {name} is a draft: it judges nobody until it is published"
     ))?;
     output::line(&format!(
-        "qubictether profile dry-run {name} --version {number}   tells what it would change"
+        "qubictether profile dry-run {} --version {number}   tells what it would change",
+        profile.id
     ))
 }
 
