@@ -64,6 +64,11 @@ struct Leased {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Attempted {
+    outcome: &'static str,
+}
+
 /// The measurements.
 pub struct Metrics {
     registry: Registry,
@@ -73,6 +78,7 @@ pub struct Metrics {
     decisions: Family<Decided, Counter>,
     batches: Histogram,
     leases: Family<Leased, Counter>,
+    webhooks: Family<Attempted, Counter>,
     hold: Gauge,
 }
 
@@ -86,6 +92,7 @@ impl Default for Metrics {
         let decisions = Family::<Decided, Counter>::default();
         let batches = Histogram::new(exponential_buckets(1.0, 2.0, 10));
         let leases = Family::<Leased, Counter>::default();
+        let webhooks = Family::<Attempted, Counter>::default();
         let mut registry = Registry::with_prefix("qubictether");
         registry.register("answers", "Requests answered, by route and status", answers.clone());
         registry.register("request_seconds", "Time to answer, by route", seconds.clone());
@@ -103,7 +110,9 @@ impl Default for Metrics {
             "When the incident hold ends, Unix time; 0: none is on",
             hold.clone(),
         );
-        Self { registry, answers, seconds, refusals, decisions, batches, leases, hold }
+        let about = "Attempts to tell webhooks: delivered, or what went wrong";
+        registry.register("webhook_attempts", about, webhooks.clone());
+        Self { registry, answers, seconds, refusals, decisions, batches, leases, webhooks, hold }
     }
 }
 
@@ -130,6 +139,11 @@ impl Metrics {
     /// A lease was `granted` or `returned`, or refused for this reason.
     pub fn leased(&self, outcome: &'static str) {
         self.leases.get_or_create(&Leased { outcome }).inc();
+    }
+
+    /// Counts an attempt to tell a webhook.
+    pub fn attempted(&self, outcome: &'static str) {
+        self.webhooks.get_or_create(&Attempted { outcome }).inc();
     }
 
     /// An incident hold is on until then, or none is.

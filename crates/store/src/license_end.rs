@@ -10,6 +10,9 @@ use crate::{Error, Store};
 /// How many are told of in one transaction.
 const STRIDE: i64 = 500;
 
+/// After so many of them the rest is left to the next sweep: somebody may wait for this one.
+const STRIDES: usize = 20;
+
 statements! {
     /// Licenses whose end was not told of, and that nobody works on. That changes nothing of theirs that anybody sees.
     END (TIMESTAMPTZ, INT8) "-- license_end.tell
@@ -25,13 +28,13 @@ RETURNING l.id, l.product, l.customer, l.profile_id, l.max_installs, l.starts_at
 }
 
 impl Store {
-    /// Tells of the licenses whose term is over at `now`.
+    /// Tells of licenses whose term is over at `now`, the longest over first.
     ///
     /// # Errors
     /// When the database isn't available; what was told of until then stays so.
     pub(crate) async fn tell_ends(&self, now: i64) -> Result<(), Error> {
         let mut client = self.client().await?;
-        loop {
+        for _ in 0..STRIDES {
             let tx = client.transaction().await.map_err(Error::from_connection)?;
             let found = rows(&*tx, &END, &[&Timestamp(now), &STRIDE]).await?;
             let ended = |row| Event::license_ended(&License::from(license(row)?), now);
@@ -39,8 +42,9 @@ impl Store {
             event::tell(self, &*tx, &events).await?;
             tx.commit().await.map_err(Error::from_connection)?;
             if i64::try_from(events.len()).unwrap_or(STRIDE) < STRIDE {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 }

@@ -219,8 +219,6 @@ impl Store {
         let due = if let Attempted::Again(_, at) = attempted { Some(Timestamp(at)) } else { None };
         let ended = due.is_none().then_some(Timestamp(now));
         let (webhook, code) = (taken.webhook_id.as_uuid(), status_code.map(i32::from));
-        let mut client = self.client().await?;
-        let tx = client.transaction().await.map_err(Error::from_connection)?;
         let params: [&(dyn ToSql + Sync); 8] = [
             webhook,
             taken.id.as_uuid(),
@@ -231,10 +229,13 @@ impl Store {
             &code,
             &error.map(DeliveryFault::as_str),
         ];
-        execute(&*tx, &SETTLE, &params).await?;
-        if attempted == Attempted::Gone {
-            execute(&*tx, &DISABLE, &[webhook, &Timestamp(now)]).await?;
+        let mut client = self.client().await?;
+        if attempted != Attempted::Gone {
+            return execute(&**client, &SETTLE, &params).await.map(drop);
         }
+        let tx = client.transaction().await.map_err(Error::from_connection)?;
+        execute(&*tx, &SETTLE, &params).await?;
+        execute(&*tx, &DISABLE, &[webhook, &Timestamp(now)]).await?;
         tx.commit().await.map_err(Error::from_connection)
     }
 

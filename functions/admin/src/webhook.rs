@@ -99,7 +99,8 @@ pub async fn ping(operator: &Operator<'_>, id: WebhookId) -> Result<Delivery, Er
     Ok(delivery)
 }
 
-/// Sends a delivery again, whatever has become of it: at once, and as often as something new. Its id stays.
+/// Sends a delivery again, whatever has become of it: at once, and as often as something new. Its id stays. Of one that is
+/// due anyhow it is done.
 ///
 /// # Errors
 /// When there is no such delivery, or its webhook is disabled.
@@ -109,6 +110,9 @@ pub async fn resend(operator: &Operator<'_>, id: WebhookId, delivery: DeliveryId
     enabled(&locked(&change, id, &Expected::ANY).await?)?;
     let before = change.find_delivery(id, delivery).await?;
     let before = delivery_shown(before.ok_or_else(|| Error::not_found("delivery", &delivery))?);
+    if before.next_attempt_at.is_some_and(|at| at.0 <= operator.store.clock().unix_seconds()) {
+        return Ok(before);
+    }
     let after = delivery_shown(change.send_again(id, delivery).await?);
     operator.finish(change, "webhook.resend", id, States::changed(&before, &after)?).await?;
     Ok(after)

@@ -49,6 +49,10 @@ impl<'a> Witness<'a> {
                 .iter()
                 .filter_map(|name| said[name].as_str().map(str::to_owned)),
         );
+        // An install has a member of that name, too, which holds none.
+        self.told.extend(
+            said["secret"].as_str().and_then(|secret| secret.strip_prefix("whsec_")).map(str::to_owned),
+        );
         (said, row)
     }
 
@@ -133,8 +137,14 @@ async fn each_command_that_changes_something_leaves_one_row_and_done_twice_leave
 
     witness.sees(&["user", "add", "--email", "a@example.com", "--role", "viewer"], "user.create", MADE);
     witness.sees(&["api-key", "create", "--role", "viewer"], "api_key.create", MADE);
+    let create = ["webhook", "create", "--url", "https://hooks.example.com"];
+    let (webhook, _) = witness.sees(&create, "webhook.create", MADE);
+    let webhook = webhook["id"].as_str().unwrap();
+    let (ping, _) = witness.sees(&["webhook", "ping", webhook], "webhook.ping", MADE);
+    witness.sees_nothing(&["webhook", "resend", webhook, ping["id"].as_str().unwrap()]);
+    witness.sees(&["webhook", "delete", webhook], "webhook.remove", (true, false));
     witness.sees(&["backup", "restored"], "backup.restored", MADE);
-    assert_eq!(witness.told.len(), 3);
+    assert_eq!(witness.told.len(), 4);
     witness.ends().await;
 }
 

@@ -16,6 +16,7 @@ mod licenses;
 mod policy_lines;
 mod profiles;
 mod rewrap;
+mod webhooks;
 
 use std::fs::{self, Permissions};
 use std::io::Write;

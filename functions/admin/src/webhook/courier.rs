@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge::Edge;
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use protocol::WebhookId;
 use protocol::admin::DeliveryFault;
 use protocol::ambient::Random;
@@ -121,14 +122,22 @@ async fn deliver_to(
         if taken.is_empty() {
             break;
         }
-        let attempts = join_all(taken.iter().map(|message| attempt(edge, sender, message))).await;
-        attempts.into_iter().collect::<Result<(), _>>()?;
+        let send = async |message| (message, sender.send(message, edge.now()).await);
+        let mut sending: FuturesUnordered<_> = taken.iter().map(send).collect();
+        // One after another: however many are sent at once, a webhook takes one connection to the database.
+        while let Some((message, answered)) = sending.next().await {
+            settle(edge, message, answered).await?;
+        }
     }
     Ok(())
 }
 
-async fn attempt(edge: &Edge, sender: &Sender, message: &TakenDelivery) -> Result<(), store::Error> {
-    let answered = sender.send(message, edge.now()).await;
+/// Writes what has come of an attempt.
+async fn settle(
+    edge: &Edge,
+    message: &TakenDelivery,
+    answered: Result<u16, DeliveryFault>,
+) -> Result<(), store::Error> {
     let attempted = match judged(answered) {
         Ok(()) => Attempted::Delivered,
         Err(DeliveryFault::Gone) => Attempted::Gone,
@@ -137,6 +146,7 @@ async fn attempt(edge: &Edge, sender: &Sender, message: &TakenDelivery) -> Resul
             None => Attempted::GivenUp(fault),
         },
     };
+    edge.metrics.attempted(judged(answered).err().map_or("delivered", DeliveryFault::as_str));
     let (webhook, delivery) = (message.webhook_id, message.id);
     match attempted {
         Attempted::Delivered | Attempted::Again(..) => {}

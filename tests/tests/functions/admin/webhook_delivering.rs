@@ -52,12 +52,19 @@ async fn a_target_that_fails_is_tried_again_on_waits_that_grow_and_given_up_afte
     let path = format!("/webhooks/{}/deliveries/{}/resend", webhook["id"].as_str().unwrap(), ids[0]);
     let again = act(&owner, &path).await;
     assert_eq!((again.status, &again.json()["status"]), (202, &json!("pending")));
+    assert_eq!(act(&owner, &path).await.json(), again.json(), "done twice is done");
     deliver(&world.server).await;
     let delivery = deliveries(&owner, &webhook, "status=delivered").await.remove(0);
     assert_eq!((&delivery["attempts"], &delivery["error"]), (&json!(11), &json!(null)));
     assert_eq!(receiver.received()[10].header("webhook-id"), ids[0]);
     let audited = owner.get("/audit?action=webhook.resend").await.json();
+    assert_eq!(audited["items"].as_array().unwrap().len(), 1);
     assert_eq!(audited["items"][0]["before"]["error"], "refused");
+
+    let metrics = String::from_utf8(world.server.get("/metrics").await.body).unwrap();
+    for counted in [r#"{outcome="refused"} 9"#, r#"{outcome="redirected"} 1"#, r#"{outcome="delivered"} 1"#] {
+        assert!(metrics.contains(&format!("qubictether_webhook_attempts_total{counted}")), "{metrics}");
+    }
 
     world.pass(30 * 86_400);
     world.server.edge.store.forget_deliveries().await.unwrap();
@@ -153,4 +160,24 @@ async fn what_a_process_had_taken_when_it_died_is_delivered_by_another_once_its_
     world.server.edge.store.settle_delivery(&taken[0], None, failed).await.unwrap();
     let row = deliveries(&owner, &webhook, "").await.remove(0);
     assert_eq!((&row["status"], &row["attempts"]), (&json!("delivered"), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_secret_that_is_sealed_anew_signs_as_before() {
+    let world = World::with_webhooks("{}").await;
+    let owner = world.script(Role::Owner).await;
+    let receiver = Receiver::open().await;
+    let webhook = listen(&owner, &receiver, &["*"]).await;
+    let path = format!("/webhooks/{}", webhook["id"].as_str().unwrap());
+    let ping = act(&owner, &format!("{path}/ping")).await.json();
+    deliver(&world.server).await;
+    let store = &world.server.edge.store;
+    let command_line = store::Actor::command_line();
+    let rotation = store.begin_rotation(keyring::Purpose::DataKey, &command_line).await.unwrap();
+    store.bring_under(rotation, |_| ()).await.unwrap();
+    assert_eq!(world.database.value("SELECT get_byte(secret, 3) FROM webhooks").await, "2");
+    act(&owner, &format!("{path}/deliveries/{}/resend", ping["id"].as_str().unwrap())).await;
+    deliver(&world.server).await;
+    let signed: Vec<_> = receiver.received().iter().map(|told| told.header("webhook-signature")).collect();
+    assert_eq!((signed.len(), &signed[0]), (2, &signed[1]), "of the same message at the same time");
 }
