@@ -42,9 +42,7 @@ impl Change<'_> {
     /// # Errors
     /// When the database isn't available.
     pub async fn record(&self, actor: &Actor, changed: &Changed) -> Result<(), Error> {
-        let (id, now) = (self.store.new_id(), self.store.clock().unix_seconds());
-        event::tell(self.store, &*self.tx, Event::of_action(changed, now).as_slice()).await?;
-        audit::insert(&*self.tx, id, now, actor, changed).await
+        self.record_all(actor, std::slice::from_ref(changed)).await
     }
 
     /// Writes several rows, in their order, as [`record`](Self::record) does one.
@@ -52,8 +50,11 @@ impl Change<'_> {
     /// # Errors
     /// When the database isn't available.
     pub async fn record_all(&self, actor: &Actor, all: &[Changed]) -> Result<(), Error> {
+        let now = self.store.clock().unix_seconds();
+        let events: Vec<_> = all.iter().filter_map(|changed| Event::of_action(changed, now)).collect();
+        event::tell(self.store, &*self.tx, &events).await?;
         let rows: Vec<_> = all.iter().map(|changed| (self.store.new_id(), changed)).collect();
-        audit::insert_all(&*self.tx, self.store.clock().unix_seconds(), actor, &rows).await
+        audit::insert_all(&*self.tx, now, actor, &rows).await
     }
 
     /// Makes it so.
