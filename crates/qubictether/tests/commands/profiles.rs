@@ -1,10 +1,12 @@
 //! `profile`.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use edge::testing::{TestEdge, TestMachine};
 
-use crate::Site;
+use crate::{Said, Site};
 
 #[tokio::test]
 async fn a_profile_is_made_published_anew_and_found_by_id_or_name() {
@@ -71,4 +73,37 @@ async fn a_version_is_drafted_tried_published_to_some_and_to_all_and_rolled_back
     ] {
         assert_eq!(site.says(arguments).code, Some(code), "{arguments:?}");
     }
+}
+
+#[tokio::test]
+async fn the_page_on_changing_a_profile_safely_can_be_followed_to_the_letter() {
+    let site = Site::new().await;
+    site.json(&["profile", "create", "--name", "standard"]);
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md")).unwrap();
+    let section = page.split_once("## Changing a profile safely").unwrap().1;
+    let commands = section.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
+    let program = Path::new(env!("CARGO_BIN_EXE_qubictether")).parent().unwrap().display().to_string();
+    let path = format!("{program}:{}", std::env::var("PATH").unwrap());
+    let said: Vec<String> = commands
+        .lines()
+        .map(|line| {
+            let mut shell = Command::new("sh");
+            shell.args(["-euc", line]).current_dir(site.folder.path()).env("PATH", &path);
+            shell.env("QT_DATABASE_URL", &site.database.url).env("QT_KEK_FILE", site.kek_file());
+            let said = Said::of(shell.output().unwrap());
+            assert_eq!((said.code, said.error.as_str()), (Some(0), ""), "{line}");
+            said.output
+        })
+        .collect();
+    for (said, part) in said.iter().zip([
+        "",
+        "version 2 of profile standard is a draft",
+        "0 installs: 0 would be in a worse state",
+        "version 2 judges 5 installs in a hundred, version 1 the rest",
+        "version 2 judges\n",
+        "version 1 judges\n",
+    ]) {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(said.len(), 6);
 }
