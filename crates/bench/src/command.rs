@@ -1,5 +1,6 @@
 //! The commands.
 
+pub(crate) mod admin;
 pub(crate) mod cold_start;
 pub(crate) mod cpu;
 pub(crate) mod heartbeat;

@@ -28,6 +28,20 @@ pub(crate) enum Error {
     /// PostgreSQL can't be had.
     #[error("no private PostgreSQL")]
     Cluster(#[from] cluster::Error),
+    /// A database can't be filled or read.
+    #[error("the database")]
+    Store(#[from] store::Error),
+    /// Keys can't be opened.
+    #[error("the keys")]
+    Keyring(#[from] keyring::Error),
+    /// A page of the admin API didn't come.
+    #[error("{path}: {what}")]
+    Page {
+        /// Which.
+        path: String,
+        /// What came.
+        what: String,
+    },
     /// A program that the measurement needs failed.
     #[error("{name}: {what}")]
     Program {

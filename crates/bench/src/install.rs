@@ -127,6 +127,11 @@ impl Install {
         self.acknowledged = self.acknowledged.max(counter.value());
     }
 
+    /// Forgets that it has beaten: the server was made to, too.
+    pub(crate) fn rest(&mut self) {
+        self.rate = Rate::default();
+    }
+
     /// Takes a heartbeat out of what the server admits, or says after how many milliseconds there is one.
     pub(crate) fn admit(&mut self, clock: &ServerClock) -> Result<(), i64> {
         self.rate.admit(QUOTA, clock.passed_ms())

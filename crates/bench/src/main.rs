@@ -2,10 +2,12 @@
 //! means.
 
 mod activation;
+mod admin;
 mod answer;
 mod clock;
 mod command;
 mod error;
+mod folder;
 mod heartbeat;
 mod install;
 mod process;
@@ -20,7 +22,8 @@ use tokio::{runtime, task::LocalSet};
 
 use crate::{
     command::{
-        cold_start::ColdStartArgs, cpu::CpuArgs, heartbeat::HeartbeatArgs, progress, swarm::SwarmArgs,
+        admin::AdminArgs, cold_start::ColdStartArgs, cpu::CpuArgs, heartbeat::HeartbeatArgs, progress,
+        swarm::SwarmArgs,
     },
     error::Error,
 };
@@ -34,6 +37,8 @@ enum Command {
     /// Heartbeats a second of a server and a PostgreSQL that are started for it, against `pgbench` with the bare two
     /// statements of one heartbeat.
     Heartbeat(HeartbeatArgs),
+    /// The admin API and heartbeats over a large database that is made for it.
+    Admin(AdminArgs),
     /// What one heartbeat costs in processor time without HTTP and database, against the bare cryptography in it.
     Cpu(CpuArgs),
     /// From the start of each Lambda binary to its first answer, beside a function that only says hello.
@@ -62,6 +67,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Swarm(args) => LocalSet::new().block_on(&runtime, args.run()),
         Command::Cpu(args) => args.run(),
         Command::ColdStart(args) => runtime.block_on(args.run()),
+        Command::Admin(args) => LocalSet::new().block_on(&runtime, args.run()),
         Command::Heartbeat(args) => LocalSet::new().block_on(&runtime, args.run()),
     }
 }

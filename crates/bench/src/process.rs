@@ -20,6 +20,15 @@ pub(crate) enum Process {
 }
 
 impl Process {
+    /// The postmaster of a cluster and its children.
+    pub(crate) fn postgresql(cluster: &cluster::Cluster) -> Result<Self, Error> {
+        let path = cluster.folder().join("data/postmaster.pid");
+        let text = fs::read_to_string(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        let id = text.lines().next().and_then(|line| line.parse().ok());
+        let ended = || Error::Program { name: "postgres".to_owned(), what: "has ended".to_owned() };
+        id.map(Self::Family).ok_or_else(ended)
+    }
+
     /// Seconds of processor time that it has used.
     pub(crate) fn cpu_seconds(self) -> Result<f64, Error> {
         let ticks: u64 = match self {

@@ -5,7 +5,7 @@ use std::{rc::Rc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER},
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -109,6 +109,11 @@ impl Session {
         self.ask(Method::GET, uri, None, Bytes::new()).await
     }
 
+    /// Asks for something that is told to whoever shows this.
+    pub(crate) async fn fetch_as(&mut self, uri: Uri, key: HeaderValue) -> Result<Answer, Failure> {
+        self.ask(Method::GET, uri, Some(key), Bytes::new()).await
+    }
+
     /// Posts a JSON body, with a proof or without.
     pub(crate) async fn post(
         &mut self,
@@ -117,6 +122,28 @@ impl Session {
         body: Bytes,
     ) -> Result<Answer, Failure> {
         self.ask(Method::POST, uri, proof, body).await
+    }
+
+    /// Asks for a table, however long, and counts its lines and bytes as they come.
+    pub(crate) async fn count_table(&mut self, uri: Uri, key: HeaderValue) -> Result<(u64, u64), Failure> {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.target.host.clone());
+        headers.insert(ACCEPT, HeaderValue::from_static("text/csv"));
+        headers.insert(AUTHORIZATION, key);
+        let response = self.connect().await?.send_request(request).await.map_err(|_| Failure::Broken)?;
+        if response.status() != StatusCode::OK {
+            return Err(Failure::Broken);
+        }
+        let (mut body, mut lines, mut bytes) = (response.into_body(), 0, 0);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Failure::Broken)?;
+            let data = frame.data_ref().map_or(&[][..], |data| data);
+            lines += data.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
+            bytes += data.len() as u64;
+        }
+        Ok((lines, bytes))
     }
 
     async fn ask(

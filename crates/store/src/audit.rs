@@ -147,7 +147,7 @@ pub struct AuditLogRow {
 
 impl AuditLogRow {
     /// INVARIANT(chain): what its hash has to be after the hash before it.
-    fn computed_hash(&self) -> [u8; 32] {
+    pub(crate) fn computed_hash(&self) -> [u8; 32] {
         let (seq, id, at) = (self.seq.to_string(), self.id.to_string(), self.at.to_string());
         let actor_id = self.actor_id.map(|id| id.to_string());
         let members = [

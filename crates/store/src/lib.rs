@@ -12,6 +12,8 @@ mod contact;
 mod dry_run;
 mod error;
 mod event;
+#[cfg(feature = "testing")]
+pub mod fleet;
 mod heartbeat;
 mod heartbeat_counts;
 mod heartbeat_log;
@@ -38,6 +40,8 @@ mod license_end;
 mod migrate;
 mod offline;
 mod overview;
+#[cfg(test)]
+mod pages;
 #[cfg(test)]
 mod plans;
 mod profile;

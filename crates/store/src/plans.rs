@@ -22,7 +22,7 @@ const LARGE: [&str; 13] = [
     "webhook_deliveries",
 ];
 
-fn statements() -> impl Iterator<Item = &'static Sql> {
+pub(crate) fn statements() -> impl Iterator<Item = &'static Sql> {
     [
         crate::activation::STATEMENTS,
         crate::api_keys::STATEMENTS,

@@ -26,6 +26,8 @@ pub(crate) enum Bench {
     ColdStart,
     /// Heartbeats a second of a server and a PostgreSQL of its own, beside `pgbench` with the bare statements.
     Heartbeat,
+    /// The admin API and heartbeats over a large database that is made for it.
+    Admin,
 }
 
 /// Measures one of them, in an optimized build.
@@ -45,14 +47,17 @@ pub(crate) fn bench(config: &Config, name: Bench, arguments: &[String]) -> Resul
             );
         }
         Bench::Heartbeat => return program(config, "heartbeat", arguments),
+        Bench::Admin => return program(config, "admin", arguments),
     };
     run(cargo(config, ["bench", "--package", package, "--benches", "--"]).args(arguments))
 }
 
 /// The measuring program, which starts the server that it finds beside itself.
 fn program(config: &Config, what: &str, arguments: &[String]) -> Result<(), Error> {
-    let packages = ["--package", "qubictether", "--package", "qubictether-bench"];
-    run(cargo(config, ["build", "--release"]).args(packages))?;
+    // One by one: built together, the server would have what the measuring program alone takes of their crates.
+    for package in ["qubictether", "qubictether-bench"] {
+        run(&mut cargo(config, ["build", "--release", "--package", package]))?;
+    }
     let program = target_folder(config)?.join("release/qubictether-bench");
     run(Command::new(program).arg(what).args(arguments))
 }

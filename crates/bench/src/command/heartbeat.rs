@@ -1,9 +1,6 @@
 //! `qubictether-bench heartbeat`
 
-use std::{
-    collections::BTreeMap, fs, future::pending, num::NonZeroUsize, path::PathBuf, process, rc::Rc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::pending, num::NonZeroUsize, process, rc::Rc, time::Duration};
 
 use clap::Args;
 use cluster::{Cluster, Options};
@@ -17,6 +14,7 @@ use crate::{
         swarm::{Activations, Heartbeats},
     },
     error::Error,
+    folder::Folder,
     heartbeat::{
         pgbench::Database,
         report::{Cpu, Memory, Report, Round, Spent, mean},
@@ -41,7 +39,7 @@ const ROUNDS: u32 = 2;
 const INSTALLS_PER_LICENSE: usize = 250;
 
 /// PostgreSQL's settings that aren't its defaults. All that makes commits durable is left as it is.
-const TUNED: [(&str, &str); 3] =
+pub(super) const TUNED: [(&str, &str); 3] =
     [("shared_buffers", "512MB"), ("max_wal_size", "4GB"), ("checkpoint_timeout", "15min")];
 
 /// What else is told of its settings.
@@ -99,24 +97,6 @@ struct Bench {
     _folder: Folder,
 }
 
-/// Files of this run, gone with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self, Error> {
-        let path = std::env::temp_dir().join(format!("qubictether-bench-{}", process::id()));
-        fs::create_dir(&path).map_err(|source| Error::File { path: path.clone(), source })?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left among the temporary files harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 impl Bench {
     async fn start(args: HeartbeatArgs) -> Result<Self, Error> {
         let folder = Folder::new()?;
@@ -124,10 +104,10 @@ impl Bench {
             TUNED.iter().fold(Options::durable(), |options, (name, value)| options.set(name, value));
         let mut cluster = Cluster::temporary(options)?;
         cluster.start()?;
-        Database::of(&cluster, "postgres", &folder.0)?.sql("CREATE DATABASE bench").await?;
-        let database = Database::of(&cluster, "bench", &folder.0)?;
+        Database::of(&cluster, "postgres", folder.path())?.sql("CREATE DATABASE bench").await?;
+        let database = Database::of(&cluster, "bench", folder.path())?;
 
-        let operator = Operator::find(cluster.url("bench"), &folder.0)?;
+        let operator = Operator::find(cluster.url("bench"), folder.path())?;
         let installs = args.installs.get();
         let keys = operator.set_up(installs.div_ceil(INSTALLS_PER_LICENSE), INSTALLS_PER_LICENSE).await?;
         let server = operator.serve().await?;
@@ -211,7 +191,7 @@ impl Bench {
     fn spent(&self) -> Result<Spent, Error> {
         Ok(Spent {
             server: Process::One(self.server.id()?).cpu_seconds()?,
-            postgresql: self.postgresql()?.cpu_seconds()?,
+            postgresql: Process::postgresql(&self.cluster)?.cpu_seconds()?,
             swarm: Process::One(process::id()).cpu_seconds()?,
         })
     }
@@ -219,18 +199,9 @@ impl Bench {
     fn memory(&self) -> Result<Memory, Error> {
         Ok(Memory {
             server_peak: Process::One(self.server.id()?).memory_bytes()?,
-            postgresql: self.postgresql()?.memory_bytes()?,
+            postgresql: Process::postgresql(&self.cluster)?.memory_bytes()?,
             swarm_peak: Process::One(process::id()).memory_bytes()?,
         })
-    }
-
-    /// The postmaster and its children.
-    fn postgresql(&self) -> Result<Process, Error> {
-        let path = self.cluster.folder().join("data/postmaster.pid");
-        let text = fs::read_to_string(&path).map_err(|source| Error::File { path: path.clone(), source })?;
-        let id = text.lines().next().and_then(|line| line.parse().ok());
-        let ended = || Error::Program { name: "postgres".to_owned(), what: "has ended".to_owned() };
-        id.map(Process::Family).ok_or_else(ended)
     }
 
     async fn settings(&self) -> Result<BTreeMap<&'static str, String>, Error> {

@@ -55,7 +55,7 @@ impl Operator {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.env("QT_DATABASE_URL", &self.database_url).env("QT_KEK_FILE", self.folder.join("kek"));
+        command.env("QT_DATABASE_URL", &self.database_url).env("QT_KEK_FILE", self.kek_file());
         command.env("QT_LISTEN", "127.0.0.1:0");
         for limit in ["QT_ACTIVATIONS_PER_ADDRESS", "QT_ACTIVATIONS_PER_KEY"] {
             command.env(limit, UNBOUNDED);
@@ -79,6 +79,27 @@ impl Operator {
             keys.push(self.read::<Made>(&text)?.license_key);
         }
         Ok(keys)
+    }
+
+    /// Makes an API key that may do everything.
+    pub(crate) async fn api_key(&self) -> Result<String, Error> {
+        #[derive(Deserialize)]
+        struct Made {
+            api_key: String,
+        }
+        let mut command = self.command();
+        let text = output(command.args(["api-key", "create", "--role", "owner", "--json"])).await?;
+        Ok(self.read::<Made>(&text)?.api_key)
+    }
+
+    /// The file of the key-encryption key.
+    pub(crate) fn kek_file(&self) -> PathBuf {
+        self.folder.join("kek")
+    }
+
+    /// Where the server's database is.
+    pub(crate) fn database_url(&self) -> &str {
+        &self.database_url
     }
 
     /// Starts the server; its log goes to a file.

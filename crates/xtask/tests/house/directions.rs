@@ -38,10 +38,19 @@ const MAY_USE: [(&str, &[&str]); 19] = [
         ],
     ),
     ("qubictether-agent", &["protocol", "jose-jwt", "policy"]),
-    // It measures what opening a sealed secret costs.
+    // It measures what opening a sealed secret costs, and fills databases.
     (
         "qubictether-bench",
-        &["qubictether-agent", "keyring", "protocol", "jose-jwt", "policy", "cluster", "lambda-emulator"],
+        &[
+            "qubictether-agent",
+            "store",
+            "keyring",
+            "protocol",
+            "jose-jwt",
+            "policy",
+            "cluster",
+            "lambda-emulator",
+        ],
     ),
     ("xtask", &["cluster"]),
     // Both sides of the protocol, as far as they are pure.

@@ -1,0 +1,7 @@
+//! The admin API and heartbeats over a large database: everything that the measurement makes and asks.
+
+pub(crate) mod growth;
+pub(crate) mod pages;
+pub(crate) mod paths;
+pub(crate) mod plans;
+pub(crate) mod site;
