@@ -94,6 +94,8 @@ async fn partitions_are_made_ahead_and_dropped_whole() {
     assert_eq!(database.make_partitions(START).await.unwrap(), [""; 0], "the template has them");
     let next = database.make_partitions(START + 31 * DAY).await.unwrap();
     assert_eq!(next, ["heartbeats_2027_04"], "half a year ahead of October 2026");
+    // What PostgreSQL knows of its own tables once it has looked at them decides how it finds partitions.
+    test.run("ANALYZE").await;
     assert_eq!(database.drop_partitions(START, 1).await.unwrap(), [""; 0]);
     assert_eq!(
         database.drop_partitions(START + 101 * DAY, 60).await.unwrap(),
