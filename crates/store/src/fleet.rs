@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::audit::AuditLogRow;
-use crate::contact::secrets_place;
+use crate::contact::{corrupt, secrets_place};
 use crate::sql::Timestamp;
 use crate::{Error, Store};
 
@@ -174,8 +174,12 @@ impl Store {
             ["license.change", "license.suspend", "license.resume", "license.reveal_key"];
         let client = self.client().await?;
         let actors: Vec<Uuid> = (0..20).map(|_| self.new_id()).collect();
-        let mut last = [0; 32];
-        let mut next = 1;
+        let head = client
+            .query_one("SELECT seq, hash FROM admin_audit_head WHERE only_row", &[])
+            .await
+            .map_err(Error::from_connection)?;
+        let mut next: i64 = head.get::<_, i64>("seq") + 1;
+        let mut last: [u8; 32] = head.get::<_, &[u8]>("hash").try_into().map_err(corrupt("hash"))?;
         while next <= many {
             let rows: Vec<AuditLogRow> = (next..=many)
                 .take(usize::try_from(ROWS_AT_ONCE).unwrap_or(usize::MAX))
