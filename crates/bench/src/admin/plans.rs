@@ -20,8 +20,8 @@ pub(crate) const EXPLAIN: [(&str, &str); 5] = [
     ("auto_explain.log_format", "json"),
 ];
 
-/// What a server does by itself, whoever asks for what.
-const BACKGROUND: &str = "restate.lock";
+/// By what a session is known that does what a server does by itself, whoever asks for what.
+const BACKGROUND: [&str; 3] = ["restate.lock", "restate.count", "heartbeat_counts.lock"];
 
 /// The cluster's log, from where it was looked at last.
 pub(crate) struct Log {
@@ -76,7 +76,8 @@ fn explained(text: &str) -> Vec<Explained> {
         let name = name.unwrap_or("unnamed").to_owned();
         sessions.entry(session).or_default().push(Explained { name, milliseconds, nodes });
     }
-    let asked = |statements: &Vec<Explained>| statements.iter().all(|statement| statement.name != BACKGROUND);
+    let is_background = |statement: &Explained| BACKGROUND.contains(&statement.name.as_str());
+    let asked = |statements: &Vec<Explained>| !statements.iter().any(is_background);
     sessions.into_values().filter(asked).flatten().collect()
 }
 
@@ -86,11 +87,14 @@ fn collect(plan: &Value, nodes: &mut Vec<String>) {
     if let Some(what) = text("Index Name").or(text("Relation Name")) {
         node = format!("{node} {what}");
     }
-    if let Some(removed) = plan["Rows Removed by Filter"].as_f64().filter(|removed| *removed > 0.0) {
+    let removed = plan["Rows Removed by Filter"].as_f64().unwrap_or_default();
+    if removed > 0.0 {
         node = format!("{node} (-{removed})");
     }
-    // What was never run says nothing: other partitions, mostly.
-    if plan["Actual Loops"].as_f64() != Some(0.0) {
+    // What was never run, and who reads a table in which there is nothing, says nothing: other partitions, mostly.
+    let is_empty =
+        node.starts_with("Seq Scan") && removed + plan["Actual Rows"].as_f64().unwrap_or(1.0) == 0.0;
+    if plan["Actual Loops"].as_f64() != Some(0.0) && !is_empty {
         nodes.push(node);
         plan["Plans"].as_array().into_iter().flatten().for_each(|plan| collect(plan, nodes));
     }
@@ -123,7 +127,8 @@ mod tests {
                 "2026-01-01 00:00:00.000 UTC [{session}] LOG:  duration: 1.250 ms  plan:\n\t{{\n\t  \"Query Text\": \
                  \"-- {name}\\nSELECT 1\",\n\t  \"Plan\": {{\"Node Type\": \"Limit\", \"Plans\": [{{\"Node Type\": \
                  \"Seq Scan\", \"Relation Name\": \"heartbeats_2026_01\", \"Rows Removed by Filter\": 7}}, \
-                 {{\"Node Type\": \"Index Scan\", \"Actual Loops\": 0}}]}}\n\t}}\n"
+                 {{\"Node Type\": \"Index Scan\", \"Actual Loops\": 0}}, {{\"Node Type\": \"Seq Scan\", \
+                 \"Actual Rows\": 0}}]}}\n\t}}\n"
             )
         };
         let text = [
