@@ -10,7 +10,7 @@ use crate::sql::{Sql, Timestamp, column, instant, row, rows, statements};
 use crate::{Error, Store};
 
 /// Up to so many installs are counted when they are asked for; of more, the last sweep's count is given.
-const COUNTED_AT_ONCE: i64 = 100_000;
+const COUNTED_AT_ONCE: i64 = 20_000;
 
 statements! {
     /// The last sweep's count.
