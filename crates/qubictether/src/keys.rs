@@ -56,6 +56,8 @@ pub(crate) enum WithOpenKeys {
     /// is refused by every agent that has the new keyset. A new key is prepared.
     Taint {
         /// Its kid: `keys list`
+        // One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         #[command(flatten)]
         root: RootKey,

@@ -289,3 +289,23 @@ async fn a_lookup_key_is_rotated_likewise() {
         assert_eq!(site.says(both).code, Some(2), "{both:?}");
     }
 }
+
+#[tokio::test]
+async fn a_kid_that_begins_with_a_hyphen_is_a_kid() {
+    let site = Site::new().await;
+    for kid in ["-uPDqfLHFLDWZJUeBTCdNKnkUJgbJMGRyOcGR5VbCPc", "--PDqfLHFLDWZJUeBTCdNKnkUJgbJMGRyOcGR5VbCPc"]
+    {
+        for arguments in [
+            &["keys", "taint", kid][..],
+            &["keys", "taint", "--json", kid],
+            &["keys", "taint", kid, "--json"],
+        ] {
+            let said = site.says(arguments);
+            assert_eq!((said.code, said.output.as_str()), (Some(3), ""), "{said:?}");
+            assert!(said.error.contains(kid), "{said:?}");
+        }
+    }
+    for help in ["-h", "--help"] {
+        assert_eq!(site.says(&["keys", "taint", help]).code, Some(0), "{help}");
+    }
+}
