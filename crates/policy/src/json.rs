@@ -132,3 +132,28 @@ fn whole(text: &str) -> Result<i64, Fault> {
 fn text_of(text: &str) -> Result<String, Fault> {
     string(text).map(String::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::digest;
+
+    #[test]
+    fn a_digest_is_the_one_way_to_write_32_bytes() {
+        let written = |text: &str| digest(&format!("\"{text}\"")).is_ok();
+        for last in "AEIMQUYcgkosw048".chars() {
+            assert!(written(&format!("-_{}{last}", "z9".repeat(20))));
+        }
+        let body = "Ab".repeat(21);
+        for text in [
+            body.clone(),
+            format!("{body}AA"),
+            format!("{body}B"),
+            format!("{body}="),
+            format!("+{}A", &body[1..]),
+            format!("/{}A", &body[1..]),
+            format!(" {}A", &body[1..]),
+        ] {
+            assert!(!written(&text), "{text}");
+        }
+    }
+}
