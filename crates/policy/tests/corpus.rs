@@ -38,3 +38,11 @@ fn a_line_that_can_not_be_read_is_answered_by_what_is_wrong_with_it() {
 fn bytes_that_are_no_text_are_an_unreadable_line() {
     assert!(evaluate_line(b"\xff\xfe").is_err() && ladder_line(b"{\"facts\":\"\xff\"}").is_err());
 }
+
+#[test]
+fn a_line_that_is_no_object_is_told_what_it_is() {
+    for line in ["3", "[]", "null"] {
+        let fault = evaluate_line(line.as_bytes()).unwrap_err();
+        assert!(fault.detail.contains("expected an object"), "{line}: {fault:?}");
+    }
+}

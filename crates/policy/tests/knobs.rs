@@ -215,3 +215,67 @@ fn everything_that_is_wrong_is_named_at_once() {
         assert_eq!(pointers(json), [""], "{json:?}");
     }
 }
+
+#[test]
+fn a_components_name_has_1_to_32_characters_of_a_to_z_0_to_9_and_underscore() {
+    let weights = |name: &str| pointers(&format!(r#"{{"weights": {{"{name}": 1}}}}"#));
+    for name in ["a", "z9_", "_", "0", &"a".repeat(32)] {
+        assert_eq!(weights(name), [""; 0], "{name}");
+    }
+    for name in ["", "A", "a-b", "a b", "é", "a.b", &"a".repeat(33)] {
+        assert_eq!(weights(name), [format!("/weights/{name}")], "{name}");
+    }
+}
+
+#[test]
+fn an_approval_is_one_of_two_words_or_an_object() {
+    for value in ["3", "true", "null", r#""maybe""#, "[]"] {
+        let faults = Knobs::parse(&format!(r#"{{"require_approval": {value}}}"#)).unwrap_err();
+        assert_eq!(faults[0].detail, r#"has to be "no", "yes" or {"after_first": n}"#, "{value}");
+    }
+}
+
+#[test]
+fn a_word_may_be_spelled_with_escapes() {
+    let knobs = Knobs::parse(r#"{"clone_action": "w\u0061rn", "require_approval": "y\u0065s"}"#).unwrap();
+    assert_eq!(
+        (knobs.judging.clone_action, knobs.require_approval),
+        (CloneAction::Warn, RequireApproval::Yes)
+    );
+    assert_eq!(pointers(r#"{"clone_action": "warn\\"}"#), ["/clone_action"]);
+}
+
+#[test]
+fn what_is_no_number_is_no_least_score() {
+    for text in [
+        "",
+        ".",
+        ".5",
+        "x",
+        "1x",
+        "0.x",
+        "x.5",
+        "0.5x",
+        "-",
+        "0x1",
+        "1e",
+        "e1",
+        "0. 5",
+        "1234567891",
+        "12345",
+        "1e30",
+        "1e-30",
+        "0.0001",
+        "1.001",
+        "100000",
+    ] {
+        assert_eq!(MinMatch::parse(text), None, "{text}");
+    }
+}
+
+#[test]
+fn nothing_but_zero_in_whatever_spelling_is_zero() {
+    for (text, is_zero) in [("0", true), ("0.000", true), ("0e7", true), ("0.001", false), ("1", false)] {
+        assert_eq!(MinMatch::parse(text).unwrap().is_zero(), is_zero, "{text}");
+    }
+}
