@@ -259,6 +259,8 @@ fn what_is_no_number_is_no_least_score() {
         "-",
         "0x1",
         "1e",
+        "1ex",
+        "1e1x",
         "e1",
         "0. 5",
         "1234567891",
@@ -277,5 +279,12 @@ fn what_is_no_number_is_no_least_score() {
 fn nothing_but_zero_in_whatever_spelling_is_zero() {
     for (text, is_zero) in [("0", true), ("0.000", true), ("0e7", true), ("0.001", false), ("1", false)] {
         assert_eq!(MinMatch::parse(text).unwrap().is_zero(), is_zero, "{text}");
+    }
+}
+
+#[test]
+fn a_least_score_is_written_as_the_number_it_is() {
+    for text in ["0.0", "0.001", "0.25", "0.6", "1.0"] {
+        assert_eq!(serde_json::to_string(&MinMatch::parse(text).unwrap()).unwrap(), text);
     }
 }
