@@ -204,4 +204,14 @@ mod tests {
         assert!(matched && said.ends_with("; hold until t2000000"), "{said}");
         assert!(because(&facts, 9, 2_000_000).0);
     }
+    #[test]
+    fn a_lease_runs_until_its_end_and_has_ended_from_then_on() {
+        let facts = Facts { lease_end: Some(100), ..Facts::default() };
+        for (at, said) in
+            [(99, "a lease runs until t100"), (100, "a lease ended t100"), (101, "a lease ended t100")]
+        {
+            let because = because(&facts, 12, at).1;
+            assert!(because.ends_with(said), "{at}: {because}");
+        }
+    }
 }
