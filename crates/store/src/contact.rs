@@ -225,8 +225,8 @@ impl Store {
     }
 
     /// Where a lease is granted or returned, or there is something to tell webhooks, these are several statements: the
-    /// caller has a transaction then. Changed
-    /// secrets are sealed with `keyring`, which comes from [`sealing`](Self::sealing).
+    /// caller has a transaction then. Changed secrets are sealed with `keyring`, which comes from
+    /// [`sealing`](Self::sealing).
     pub(crate) async fn commit_contacts_in(
         &self,
         client: &impl GenericClient,
