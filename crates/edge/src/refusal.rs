@@ -76,6 +76,11 @@ impl Refusal {
         Self { retry_after: Some(2), ..Self::new(Code::Unavailable, "The server can't answer now.") }
     }
 
+    /// 503: what was asked for took longer than it may, and nothing has changed.
+    pub fn broken_off(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { retry_after: Some(5), ..Self::new(Code::Unavailable, detail) }
+    }
+
     /// 503: what the proof shows may have been accepted before a restore; the next bucket, in `seconds`, is judged.
     pub fn put_off(seconds: i64) -> Self {
         let detail = "The server was restored from a backup; proofs of the next span of time are taken.";

@@ -2,6 +2,7 @@
 //! open.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use deadpool_postgres::Object;
 use futures_util::StreamExt;
@@ -11,16 +12,17 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::contact::fingerprint;
-use crate::sql::{column, instant, instant_or_null, row, statements, stream};
+use crate::sql::{column, execute, instant, instant_or_null, row, statements, stream};
 use crate::{Error, Store, lease};
 
 /// After so many installs others that wait for this thread have their turn.
 const TURN: usize = 256;
 
-/// A dry run takes as long as it takes: whoever reads it has a bound of its own.
-const NO_TIMEOUT: &str = "SET LOCAL statement_timeout = 0";
-
 statements! {
+    /// Has the database break off what takes longer, until the transaction's end.
+    BOUND (TEXT) "-- dry_run.bound
+SELECT set_config('statement_timeout', $1, true)"
+
     /// The facts of the installs of a profile's licenses after one, by id. Nobody hears any more of those that have left.
     INSTALLS (UUID, UUID, INT8) "-- dry_run.installs
 SELECT i.id, i.license_id, i.name, i.awaiting_approval, i.suspended_at, i.revoked_at, i.bound, i.observed,
@@ -78,33 +80,36 @@ impl Store {
     /// until that doesn't want to see the next one. Returns the last that it has seen, where there may be more.
     ///
     /// # Errors
-    /// When the database isn't available, or a row can't be read.
+    /// [`Error::TookTooLong`] when the database isn't through `within` that time; when it isn't available, or a row can't
+    /// be read.
     pub async fn look_at_installs(
         &self,
         profile: ProfileId,
         after: Option<InstallId>,
         limit: i64,
+        within: Duration,
         mut look: impl FnMut(Standing) -> bool,
     ) -> Result<Option<InstallId>, Error> {
-        let mut client = self.client().await?;
+        // Its own connection, which ends with it, whatever is still on its way then: the next one to use it would wait for
+        // that.
+        let mut client = Object::take(self.client().await?);
         let tx = client.build_transaction().read_only(true).start().await.map_err(Error::from_connection)?;
-        tx.batch_execute(NO_TIMEOUT).await.map_err(Error::from_connection)?;
+        execute(&*tx, &BOUND, &[&format!("{}ms", within.as_millis())]).await?;
         let after = after.map_or(Uuid::nil(), |after| *after.as_uuid());
-        let mut rows = pin!(stream(&*tx, &INSTALLS, &[profile.as_uuid(), &after, &limit]).await?);
+        let slow = |error: Error| {
+            if error.is_canceled() { Error::TookTooLong(INSTALLS.name()) } else { error }
+        };
+        let mut rows =
+            pin!(stream(&*tx, &INSTALLS, &[profile.as_uuid(), &after, &limit]).await.map_err(slow)?);
         let (mut last, mut seen, mut goes_on) = (None, 0_usize, true);
         while goes_on && let Some(row) = rows.next().await {
-            let standing = standing(&row.map_err(|cause| Error::statement(&INSTALLS, cause))?)?;
+            let standing = standing(&row.map_err(|cause| slow(Error::statement(&INSTALLS, cause)))?)?;
             last = Some(standing.id);
             seen += 1;
             goes_on = look(standing);
             if seen.is_multiple_of(TURN) {
                 tokio::task::yield_now().await;
             }
-        }
-        drop(tx);
-        if !goes_on {
-            // What is still on its way is nobody's: the next one to use this connection would wait for it.
-            drop(Object::take(client));
         }
         Ok(last.filter(|_| !goes_on || i64::try_from(seen).is_ok_and(|seen| seen >= limit)))
     }

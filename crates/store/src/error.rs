@@ -24,6 +24,9 @@ pub enum Error {
         #[source]
         cause: tokio_postgres::Error,
     },
+    /// A statement took longer than whoever asked would wait, and was broken off.
+    #[error("statement {0} took too long")]
+    TookTooLong(&'static str),
     /// A row violates what every row should hold.
     #[error("{what} in the database can't be read")]
     Corrupt {
@@ -112,9 +115,18 @@ impl Error {
 
     /// Whether a lock wasn't to be had in the time that was given.
     pub(crate) fn is_lock_timeout(&self) -> bool {
+        self.is_outage_by(&SqlState::LOCK_NOT_AVAILABLE)
+    }
+
+    /// Whether a statement was broken off.
+    pub(crate) fn is_canceled(&self) -> bool {
+        self.is_outage_by(&SqlState::QUERY_CANCELED)
+    }
+
+    fn is_outage_by(&self, code: &SqlState) -> bool {
         let Self::Unavailable(cause) = self else { return false };
-        let code = cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
-        code == Some(&SqlState::LOCK_NOT_AVAILABLE)
+        let cause = cause.downcast_ref::<tokio_postgres::Error>();
+        cause.and_then(tokio_postgres::Error::code) == Some(code)
     }
 
     /// Whether the same call may succeed later: the database was away, busy, or chose another transaction over ours;

@@ -271,7 +271,7 @@ impl Change<'_> {
             return Ok(None);
         }
         let named = named.map(uuids);
-        let found = self.lock_all(&[license.as_uuid(), &named]).await?;
+        let found = self.lock_all(&LOCK_ALL, &[license.as_uuid(), &named]).await?;
         let install = |row: &Row| {
             let status = match (column(row, "is_revoked")?, column(row, "is_deactivated")?) {
                 (true, _) => Some(InstallStatus::Revoked),
@@ -286,12 +286,16 @@ impl Change<'_> {
     /// INVARIANT(way): whoever locks many installs gives way to contacts. Those that are committed together lock in whatever
     /// order the database finds them, so one may have what this wants, and want what this has. Then all that this has is let
     /// go long before the database looks for deadlocks (`deadlock_timeout`, a second), and asked for again.
-    async fn lock_all(&self, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+    pub(crate) async fn lock_all(
+        &self,
+        statement: &Sql,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
         let say = async |words| self.tx.batch_execute(words).await.map_err(Error::from_connection);
         let mut attempt = 1;
         loop {
             say("SAVEPOINT locking; SET LOCAL lock_timeout = '50ms'").await?;
-            match rows(&*self.tx, &LOCK_ALL, params).await {
+            match rows(&*self.tx, statement, params).await {
                 Err(error) if error.is_lock_timeout() && attempt < LOCK_ATTEMPTS => {
                     say("ROLLBACK TO SAVEPOINT locking; RELEASE SAVEPOINT locking; SELECT pg_sleep(0.02)")
                         .await?;

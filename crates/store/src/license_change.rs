@@ -6,11 +6,11 @@ use protocol::{LicenseId, LicenseKey};
 use tokio_postgres::types::ToSql;
 use zeroize::Zeroizing;
 
+use crate::Error;
 use crate::change::Change;
 use crate::contact::corrupt;
 use crate::license::{LicenseRow, NewLicense, license};
 use crate::sql::{Sql, Timestamp, column, execute, row, statements};
-use crate::{Error, seats};
 
 statements! {
     /// A new license.
@@ -157,8 +157,7 @@ impl Change<'_> {
         let profile = row(&*self.tx, &PROFILE, &[terms.profile_id.as_uuid()]).await?;
         let profile = profile.ok_or_else(|| corrupt("profile")("it is gone"))?;
         let released = self.store.profile(&profile)?.knobs.release_silent_after;
-        let now = self.store.clock().unix_seconds();
-        seats::rank_anew(&*self.tx, before.id, terms.max_installs, released, now).await?;
+        self.rank_anew(before.id, terms.max_installs, released).await?;
         self.load_license(before.id).await
     }
 

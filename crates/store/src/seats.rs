@@ -4,7 +4,9 @@ use protocol::LicenseId;
 use protocol::admin::SeatPlace;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
+use crate::change::Change;
 use crate::sql::{Timestamp, column, execute, row, statements};
 use crate::subject::Subject;
 use crate::{Error, Store};
@@ -30,16 +32,22 @@ SELECT count(*) AS taken FROM installs
 WHERE license_id = $1
   AND (holds_seat AND ($2::timestamptz IS NULL OR last_contact > $2) OR lease_ends_at > $3)"
 
-    /// Of the installs of a license that hold a seat at $4, those beyond the first $2 are over from then on, and those that
-    /// have room are not any more.
-    RANK_ANEW (UUID, INT8, TIMESTAMPTZ, TIMESTAMPTZ) "-- seats.rank_anew
-UPDATE installs i SET seats_exceeded_at = CASE WHEN r.place > $2 THEN $4 END, revision = i.revision + 1
-FROM (
+    /// Of the installs of a license that hold a seat at $4, those beyond the first $2 that aren't over yet, and those over
+    /// that have room, locked in the order of their ids: contacts wait.
+    LOCK_MISPLACED (UUID, INT8, TIMESTAMPTZ, TIMESTAMPTZ) "-- seats.lock_misplaced
+SELECT i.id
+FROM installs i JOIN (
     SELECT id, row_number() OVER (ORDER BY activated_at, id) AS place FROM installs
     WHERE license_id = $1
       AND (holds_seat AND ($3::timestamptz IS NULL OR last_contact > $3) OR lease_ends_at > $4)
-) r
-WHERE i.id = r.id AND i.holds_seat AND (r.place > $2) = (i.seats_exceeded_at IS NULL)"
+) r ON r.id = i.id
+WHERE i.holds_seat AND (r.place > $2) = (i.seats_exceeded_at IS NULL)
+ORDER BY i.id FOR UPDATE OF i"
+
+    /// Those that aren't over are from $2 on, the others are not any more.
+    REPLACE (UUID_ARRAY, TIMESTAMPTZ) "-- seats.replace
+UPDATE installs SET seats_exceeded_at = CASE WHEN seats_exceeded_at IS NULL THEN $2 END, revision = revision + 1
+WHERE id = ANY($1)"
 
     /// Writes what an install has come to hold. It was heard of just now, or its seat would be released at once.
     SETTLE (UUID, BOOL, TIMESTAMPTZ, TIMESTAMPTZ) "-- seats.settle
@@ -168,17 +176,24 @@ pub(crate) async fn taken(
     counted.map_or(Ok(0), |row| column(&row, "taken"))
 }
 
-/// Looks at who is over a license's seats when it has `max` of them from `now` on. Whoever asks holds the license's lock.
-pub(crate) async fn rank_anew(
-    client: &impl GenericClient,
-    license: LicenseId,
-    max: i32,
-    release_silent_after: Option<i64>,
-    now: i64,
-) -> Result<(), Error> {
-    let since = released_since(release_silent_after, now);
-    execute(client, &RANK_ANEW, &[license.as_uuid(), &i64::from(max), &since, &Timestamp(now)]).await?;
-    Ok(())
+impl Change<'_> {
+    /// Looks at who is over a license's seats when it has `max` of them from now on. The change holds the license's lock.
+    ///
+    /// # Errors
+    /// When the database isn't available, or beats leave no moment to lock those that change.
+    pub(crate) async fn rank_anew(
+        &self,
+        license: LicenseId,
+        max: i32,
+        release_silent_after: Option<i64>,
+    ) -> Result<(), Error> {
+        let now = self.store.clock().unix_seconds();
+        let since = released_since(release_silent_after, now);
+        let params: [&(dyn ToSql + Sync); 4] = [license.as_uuid(), &i64::from(max), &since, &Timestamp(now)];
+        let misplaced = self.lock_all(&LOCK_MISPLACED, &params).await?;
+        let ids = misplaced.iter().map(|row| column(row, "id")).collect::<Result<Vec<Uuid>, _>>()?;
+        execute(&*self.tx, &REPLACE, &[&ids, &Timestamp(now)]).await.map(drop)
+    }
 }
 
 #[cfg(test)]

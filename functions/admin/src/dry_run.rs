@@ -1,7 +1,9 @@
 //! A dry run: what publishing a version would change, by the latest facts of every install that it would judge.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use edge::Refusal;
 use policy::{Knobs, evaluate};
 use protocol::admin::{DryRun, DryRunRequest, ForetoldInstall, Time, Verdict};
 use protocol::{InstallId, ProfileId};
@@ -19,6 +21,9 @@ const AHEAD: i64 = 90 * 86_400;
 
 /// A part ends after so many seconds, wherever it is: whoever asked waits no longer.
 const PATIENCE: i64 = 10;
+
+/// The database breaks a part off after so many: it reads no row, or none any more.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// A process does one at a time. Each has a connection to itself for seconds, and beats need theirs.
 static TURN: Semaphore = Semaphore::const_new(1);
@@ -56,10 +61,21 @@ pub async fn dry_run(
         plan.judge(&mut run, install, at);
         store.clock().unix_seconds() < end
     };
-    let last = store.look_at_installs(id, after.map(|(_, install)| install), limit, look).await?;
+    let after = after.map(|(_, install)| install);
+    let last = store.look_at_installs(id, after, limit, LONGEST, look).await.map_err(slow)?;
     run.notes = plan.notes();
     run.sort();
     Ok((run, last.map(|install| (at, install))))
+}
+
+fn slow(error: store::Error) -> Error {
+    match error {
+        store::Error::TookTooLong(_) => Error::Refused(Refusal::broken_off(
+            "The dry run took longer in the database than 20 s and was broken off; nothing was changed. Ask for fewer \
+             installs at once (limit), or again when the database has less to do.",
+        )),
+        error => error.into(),
+    }
 }
 
 /// Who judges now, and who would.

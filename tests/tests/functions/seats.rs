@@ -1,9 +1,12 @@
 //! Seats: under any concurrency, when their number is lowered, when silence has released one.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use edge::testing::TestMachine;
+use protocol::admin::Role;
 use protocol::proof::Operation;
+use serde_json::json;
 
 use crate::{World, server};
 
@@ -105,4 +108,37 @@ async fn a_machine_that_activates_again_is_over_only_as_long_as_there_is_no_room
     assert_eq!(again().await, "201 grace");
     assert_eq!(first.ask(&world.server, "/v1/deactivate", &Operation::Deactivate).await.status, 204);
     assert_eq!(again().await, "201 authorized");
+}
+
+#[tokio::test]
+async fn whoever_gives_a_license_fewer_seats_holds_no_install_while_another_one_keeps_it_waiting() {
+    let world = World::with("{}", 3).await;
+    let operator = world.script(Role::Operator).await;
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        ids.push(world.agent(number).await.install);
+        world.pass(1);
+    }
+    let path = format!("/licenses/{}", world.license.id);
+    let version = operator.get(&path).await.json()["version"].clone();
+    let fewer = json!({ "max_installs": 1 });
+    let mut changing = pin!(operator.patch(&path, &version, &fewer));
+    // As two beats that are committed together may: the newer one of those two that lose their seats, then the older one.
+    let newer = format!("SELECT FROM installs WHERE id = '{}' FOR UPDATE", ids[2]);
+    let older = format!("SET lock_timeout = '2s'; SELECT FROM installs WHERE id = '{}' FOR UPDATE", ids[1]);
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let both = async {
+        while world.database.value(waiting).await == "0" {}
+        world.database.run(&older).await;
+    };
+    let both = async {
+        tokio::select! {
+            answer = changing.as_mut() => panic!("nothing kept it waiting: {}", answer.word()),
+            () = both => (),
+        }
+    };
+    world.database.holding(&newer, both).await;
+    assert_eq!(changing.await.status, 200);
+    let over = "SELECT id FROM installs WHERE seats_exceeded_at IS NOT NULL ORDER BY id";
+    assert_eq!(world.database.lines(over).await, [ids[1].to_string(), ids[2].to_string()]);
 }

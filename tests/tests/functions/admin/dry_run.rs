@@ -375,3 +375,29 @@ async fn what_is_not_there_or_can_not_be_published_so_is_refused() {
     let viewer = world.script(Role::Viewer).await;
     assert_eq!(viewer.post(&format!("{path}/versions/1/dry-run"), &json!({})).await.word(), "403 forbidden");
 }
+
+#[tokio::test]
+async fn one_that_the_database_breaks_off_says_so_and_what_to_do_and_the_next_one_goes_through() {
+    let world = World::new().await;
+    let operator = world.script(Role::Operator).await;
+    let path = world.profile_path().await;
+    fleet(&world).await;
+    let number = draft(&operator, &path, &json!({ "min_match": 1 })).await;
+    let ask = async || operator.post(&format!("{path}/versions/{number}/dry-run"), &json!({})).await;
+    // As it does when its time is up, which nobody waits for here.
+    let broken_off = async {
+        let end =
+            "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()
+                   AND query LIKE '-- dry_run.installs%' AND wait_event_type = 'Lock'";
+        while world.database.value(end).await == "0" {}
+    };
+    let both = Box::pin(async { tokio::join!(ask(), broken_off) });
+    let (refused, ()) = world.database.holding("LOCK TABLE installs IN ACCESS EXCLUSIVE MODE", both).await;
+    assert_eq!(refused.word(), "503 unavailable");
+    let problem = refused.json();
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("took longer") && detail.contains("nothing was changed"), "{detail}");
+    assert!(detail.contains("limit"), "what to do: {detail}");
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(foretold(&operator, &path, number, &json!({})).await.installs, 5);
+}
