@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod cold_start;
 pub(crate) mod cpu;
 pub(crate) mod heartbeat;
+pub(crate) mod overload;
 pub(crate) mod swarm;
 
 use std::io::{self, Write as _};

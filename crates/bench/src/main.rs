@@ -7,6 +7,7 @@ mod answer;
 mod clock;
 mod command;
 mod error;
+mod far;
 mod folder;
 mod heartbeat;
 mod install;
@@ -22,8 +23,8 @@ use tokio::{runtime, task::LocalSet};
 
 use crate::{
     command::{
-        admin::AdminArgs, cold_start::ColdStartArgs, cpu::CpuArgs, heartbeat::HeartbeatArgs, progress,
-        swarm::SwarmArgs,
+        admin::AdminArgs, cold_start::ColdStartArgs, cpu::CpuArgs, heartbeat::HeartbeatArgs,
+        overload::OverloadArgs, progress, swarm::SwarmArgs,
     },
     error::Error,
 };
@@ -37,6 +38,8 @@ enum Command {
     /// Heartbeats a second of a server and a PostgreSQL that are started for it, against `pgbench` with the bare two
     /// statements of one heartbeat.
     Heartbeat(HeartbeatArgs),
+    /// Ten times the load that a server can hold: how much it still does, how soon it refuses the rest.
+    Overload(OverloadArgs),
     /// The admin API and heartbeats over a large database that is made for it.
     Admin(AdminArgs),
     /// What one heartbeat costs in processor time without HTTP and database, against the bare cryptography in it.
@@ -68,6 +71,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Cpu(args) => args.run(),
         Command::ColdStart(args) => runtime.block_on(args.run()),
         Command::Admin(args) => LocalSet::new().block_on(&runtime, args.run()),
+        Command::Overload(args) => LocalSet::new().block_on(&runtime, args.run()),
         Command::Heartbeat(args) => LocalSet::new().block_on(&runtime, args.run()),
     }
 }

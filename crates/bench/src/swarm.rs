@@ -224,7 +224,7 @@ impl Round {
         if answer.status != StatusCode::OK {
             tally.refused.record(now - start);
             let code = body.and_then(|body| body.code).unwrap_or("none");
-            return tally.refused_with(code);
+            return tally.refused_with(code, answer.retry_after);
         }
         tally.accepted.record(now - start);
         install.acknowledge(beat.counter);

@@ -62,6 +62,8 @@ pub(crate) struct Tally {
     pub(crate) by_status: BTreeMap<u16, u64>,
     /// Refusals by the problem's code.
     pub(crate) by_code: BTreeMap<String, u64>,
+    /// Refusals by the seconds of their `Retry-After`.
+    pub(crate) retry_after: BTreeMap<u64, u64>,
     /// Attempts without an answer.
     pub(crate) failures: BTreeMap<Failure, u64>,
     /// Attempts.
@@ -83,6 +85,7 @@ impl Tally {
             refused: Latencies::new(),
             by_status: BTreeMap::new(),
             by_code: BTreeMap::new(),
+            retry_after: BTreeMap::new(),
             failures: BTreeMap::new(),
             attempts: 0,
             waits_for_quota: 0,
@@ -92,8 +95,11 @@ impl Tally {
         }
     }
 
-    /// Counts a refusal by its code.
-    pub(crate) fn refused_with(&mut self, code: &str) {
+    /// Counts a refusal by its code, and by when to come again.
+    pub(crate) fn refused_with(&mut self, code: &str, retry_after: Option<Duration>) {
+        if let Some(after) = retry_after {
+            *self.retry_after.entry(after.as_secs()).or_default() += 1;
+        }
         match self.by_code.get_mut(code) {
             Some(count) => *count += 1,
             None => _ = self.by_code.insert(code.to_owned(), 1),

@@ -1,5 +1,6 @@
 //! HTTP/1.1 over TCP, until it is told to stop; then what is under way is finished.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +10,25 @@ use axum::body::Body;
 use edge::address::ClientAddress;
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::error::Elapsed;
 
-/// How many connections are held at once; more wait to be accepted.
+/// How many connections are held at once, at most; more wait to be accepted.
 const CONNECTIONS: usize = 10_000;
+
+/// How many open files are for what isn't a client's connection: the database's, the log, a webhook under way.
+const OTHER_FILES: u64 = 128;
+
+/// How many connections wait to be accepted, if the system allows as many. The usual 128 are fewer than come in a second
+/// when a fleet finds its server again, and whoever finds no room there tries again after a second, then two, then four.
+const BACKLOG: u32 = 4096;
 
 /// How long a client may take for a request's headers.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
@@ -32,10 +43,24 @@ const BUFFER: usize = 16 * 1024;
 /// How long requests under way may take when the program is told to stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// Listens at an address.
+pub(crate) fn at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that is started anew finds its address free at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Serves until `stop`, then accepts nothing more and finishes what is under way.
 pub(crate) async fn until(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let count = places();
+    let places = Arc::new(Semaphore::new(count));
+    let is_scarce = {
+        let places = places.clone();
+        move || places.available_permits() < count / 2
+    };
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
@@ -48,7 +73,7 @@ pub(crate) async fn until(listener: TcpListener, router: Router, stop: impl Futu
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = graceful.watch(connection(stream, peer, router.clone()));
+                let connection = graceful.watch(connection(stream, peer, router.clone(), is_scarce.clone()));
                 tokio::spawn(async move {
                     // Whatever a client does to its connection is its own affair.
                     let _ = connection.await;
@@ -69,11 +94,23 @@ pub(crate) async fn until(listener: TcpListener, router: Router, stop: impl Futu
     }
 }
 
-/// A connection that serves its client's requests one after another.
+/// How many connections there is room for. Each is an open file, and a process begins with 1,024 of these as a rule: it
+/// may take as many as the system lets it have.
+fn places() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let files = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
+    let places = files.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES).max(1));
+    usize::try_from(places).map_or(CONNECTIONS, |places| places.min(CONNECTIONS))
+}
+
+/// A connection that serves its client's requests one after another, unless places are scarce: then only one. An agent
+/// that has beaten is silent for minutes, and others wait for its place.
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
+    is_scarce: impl Fn() -> bool + Clone + Send + 'static,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
     // Answers are one small write each; waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
@@ -82,7 +119,14 @@ fn connection(
         let mut router = router.clone();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(address);
-        async move { tokio::time::timeout(REQUEST_PATIENCE, answer(&mut router, request)).await }
+        let is_scarce = is_scarce.clone();
+        async move {
+            let mut response = tokio::time::timeout(REQUEST_PATIENCE, answer(&mut router, request)).await?;
+            if is_scarce() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Elapsed>(response)
+        }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

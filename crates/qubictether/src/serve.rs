@@ -10,7 +10,6 @@ use axum::Router;
 use clap::Args;
 use edge::{Edge, envelope, health, open};
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -66,7 +65,7 @@ pub(crate) async fn run(flags: &Flags, serve: &Serve) -> Result<(), Error> {
         None => None,
     };
     let edge = Edge::new(store, settings);
-    let listener = TcpListener::bind(address).await.map_err(Error::io(format!("listen on {address}")))?;
+    let listener = listen::at(address).map_err(Error::io(format!("listen on {address}")))?;
     let bound = listener.local_addr().map_err(Error::io("ask where it listens"))?;
     let upkeep = tokio::spawn(upkeep::run(edge.clone()));
     let sweep = tokio::spawn(upkeep::sweep(edge.clone()));

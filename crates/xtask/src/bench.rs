@@ -26,6 +26,8 @@ pub(crate) enum Bench {
     ColdStart,
     /// Heartbeats a second of a server and a PostgreSQL of its own, beside `pgbench` with the bare statements.
     Heartbeat,
+    /// Ten times the heartbeats that a server can hold.
+    Overload,
     /// The admin API and heartbeats over a large database that is made for it.
     Admin,
 }
@@ -47,6 +49,7 @@ pub(crate) fn bench(config: &Config, name: Bench, arguments: &[String]) -> Resul
             );
         }
         Bench::Heartbeat => return program(config, "heartbeat", arguments),
+        Bench::Overload => return program(config, "overload", arguments),
         Bench::Admin => return program(config, "admin", arguments),
     };
     run(cargo(config, ["bench", "--package", package, "--benches", "--"]).args(arguments))

@@ -18,6 +18,7 @@ mod crashes;
 mod drain;
 mod kms;
 mod lambda;
+mod many_connections;
 mod outage;
 mod races;
 mod reseal;

@@ -5,6 +5,7 @@
 mod activation;
 #[cfg(target_os = "linux")]
 mod faketime;
+mod fleet;
 mod folder;
 mod heartbeat;
 mod hostile;

@@ -36,7 +36,7 @@ const PROBE_SECONDS: u32 = 3;
 const ROUNDS: u32 = 2;
 
 /// How many installs a license of the measurement holds, at most. Activations of one license wait for each other.
-const INSTALLS_PER_LICENSE: usize = 250;
+pub(super) const INSTALLS_PER_LICENSE: usize = 250;
 
 /// PostgreSQL's settings that aren't its defaults. All that makes commits durable is left as it is.
 pub(super) const TUNED: [(&str, &str); 3] =
@@ -221,7 +221,12 @@ impl HeartbeatArgs {
     }
 }
 
-async fn activate(url: &str, keys: &[String], installs: usize) -> Result<(Rc<Swarm>, Activations), Error> {
+/// Activates a swarm of so many agents.
+pub(super) async fn activate(
+    url: &str,
+    keys: &[String],
+    installs: usize,
+) -> Result<(Rc<Swarm>, Activations), Error> {
     let (target, clock, random) =
         (Rc::new(Target::parse(url)?), Rc::new(ServerClock::new()), Rc::new(OsRandom));
     let product: ProductCode = "bench".parse().expect("a product code");

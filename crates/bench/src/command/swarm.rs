@@ -215,6 +215,7 @@ pub(crate) struct Heartbeats {
     pub(crate) refused_latency_us: Option<Percentiles>,
     pub(crate) by_status: BTreeMap<u16, u64>,
     pub(crate) by_code: BTreeMap<String, u64>,
+    pub(crate) retry_after: BTreeMap<u64, u64>,
     pub(crate) failures: BTreeMap<Failure, u64>,
     /// Open loop: due, but for want of an idle connection not sent.
     pub(crate) unsent: u64,
@@ -241,6 +242,7 @@ impl Heartbeats {
             refused_latency_us: tally.refused.percentiles(),
             by_status: tally.by_status.clone(),
             by_code: tally.by_code.clone(),
+            retry_after: tally.retry_after.clone(),
             failures: tally.failures.clone(),
             unsent: *unsent,
             waits_for_quota: tally.waits_for_quota,
