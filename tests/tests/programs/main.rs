@@ -20,6 +20,7 @@ mod kms;
 mod lambda;
 mod many_connections;
 mod outage;
+mod overload;
 mod races;
 mod reseal;
 mod rotation;
