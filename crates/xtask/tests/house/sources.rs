@@ -31,7 +31,7 @@ const RANDOM: [&str; 9] = [
     "OsRng",
     "SysRng",
     "RandomState",
-    "new_v4(",
+    "Uuid::new_v4(",
     "/dev/urandom",
 ];
 
