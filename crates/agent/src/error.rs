@@ -104,7 +104,7 @@ pub enum Error {
     #[error("the server grants no lease: {0}")]
     LeaseRefused(Refusal),
     /// The server refused; its answer isn't signed, so it decides nothing.
-    #[error("the server answered {status}: {}", code.map_or("no known problem", Code::title))]
+    #[error("the server answered {status}: {}", code.map_or("not as a license server does", Code::title))]
     Problem {
         /// The HTTP status.
         status: u16,

@@ -6,12 +6,12 @@ use std::{
 };
 
 use policy::State;
-use protocol::problem::Code;
+use protocol::{problem::Code, token::TokenError};
 use qubictether_agent::{Error, Status};
 
 const NOT_ACTIVATED: u8 = 3;
 
-const TRY_AGAIN: &str = "; try again later";
+const TRY_AGAIN: &str = "try again later";
 
 /// The exit status of `status`, and of `beat` where it was heard.
 pub(crate) fn of_status(status: &Status) -> ExitCode {
@@ -85,15 +85,38 @@ impl Failure {
 
     /// An answer by file that isn't taken: trying again doesn't help.
     pub(crate) fn of_import(error: Error) -> Self {
-        match Self::from(error) {
-            Self::NoContact(text) => {
-                let text = text.trim_end_matches(TRY_AGAIN);
-                Self::NoContact(format!(
-                    "{text}; nothing was changed; ask again: qubictether-agent lease request FILE"
-                ))
-            }
-            other => other,
+        if !error.is_no_contact() {
+            return error.into();
         }
+        let remedy = match remedy(&error) {
+            TRY_AGAIN => "ask again: qubictether-agent lease request FILE",
+            remedy => remedy,
+        };
+        Self::NoContact(format!("{}; nothing was changed; {remedy}", error.in_one_line()))
+    }
+}
+
+/// What to do where the server wasn't heard, or isn't believed.
+const fn remedy(error: &Error) -> &'static str {
+    match error {
+        Error::Keyset(TokenError::UnknownKey) => {
+            "is this the right server? compare --root-key with the root key that its operator has"
+        }
+        Error::Keyset(TokenError::Issuer) | Error::Token(TokenError::Issuer) => {
+            "the server's public URL has to be --server's, or else be given as --issuer"
+        }
+        Error::Token(TokenError::Audience) => "compare --product with what the license is for",
+        Error::Problem { status: 300..400, .. } => {
+            "redirects aren't followed: --server has to be the URL that it leads to"
+        }
+        Error::Problem { code: None, status: 400..500, .. } => {
+            "is --server a license server's URL? does something stand in front of it?"
+        }
+        Error::Problem {
+            code: Some(Code::Malformed | Code::Invalid | Code::MethodNotAllowed | Code::UnsupportedMediaType),
+            ..
+        } => "bring agent and server to versions that fit each other",
+        _ => TRY_AGAIN,
     }
 }
 
@@ -109,7 +132,7 @@ impl From<Error> for Failure {
                 Self::Usage(format!("{text}: --license-key-file F, or - for standard input"))
             }
             Error::LeaseRefused(refusal) => Self::Other(format!("{text}; {}", refusal.remedy())),
-            error if error.is_no_contact() => Self::NoContact(format!("{text}{TRY_AGAIN}")),
+            error if error.is_no_contact() => Self::NoContact(format!("{text}; {}", remedy(&error))),
             _ => Self::Other(text),
         }
     }
@@ -135,4 +158,40 @@ pub(crate) fn for_people(status: &Status) -> String {
     line("activation", status.activation_needed.then(|| "needed".to_owned()));
     line("last error", status.last_error.clone());
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_wrongly_is_not_only_to_be_tried_again() {
+        let answered = |status, code| Error::Problem { status, code, retry_after: None };
+        for (error, names) in [
+            (Error::Keyset(TokenError::UnknownKey), "--root-key"),
+            (Error::Keyset(TokenError::Issuer), "--issuer"),
+            (Error::Token(TokenError::Issuer), "--issuer"),
+            (Error::Token(TokenError::Audience), "--product"),
+            (answered(301, None), "redirect"),
+            (answered(404, None), "--server"),
+            (answered(415, Some(Code::UnsupportedMediaType)), "versions"),
+            (answered(500, None), "try again later"),
+            (answered(503, Some(Code::Unavailable)), "try again later"),
+            (Error::TimedOut, "try again later"),
+        ] {
+            let Failure::NoContact(text) = Failure::from(error) else { panic!("a contact") };
+            assert!(text.contains(names) && (names == TRY_AGAIN) == text.contains(TRY_AGAIN), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_by_file_that_is_refused_is_asked_for_again_not_tried_again() {
+        for (error, names) in
+            [(Error::UnknownReply, "lease request FILE"), (Error::Keyset(TokenError::UnknownKey), "--root-key")]
+        {
+            let Failure::NoContact(text) = Failure::of_import(error) else { panic!("taken") };
+            assert!(text.contains("nothing was changed; ") && text.contains(names), "{text}");
+            assert!(!text.contains(TRY_AGAIN), "{text}");
+        }
+    }
 }

@@ -28,6 +28,11 @@ pub(crate) async fn perform(
         LeaseCommand::Take(TermArguments { term: Term(seconds) }) => {
             let status = builder.open(state).take_lease(seconds).await?;
             print(&status)?;
+            if status.lease.is_none() {
+                return Err(Failure::Other(
+                    "a lease was granted, but a newer decision holds that knows nothing of it; take it again".into(),
+                ));
+            }
             say(&format!("leased: {}", held(&status)));
         }
         LeaseCommand::Status { json: _ } => {

@@ -1,5 +1,6 @@
 //! Keys are rotated while processes beat and are killed.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use edge::testing::TestAgent;
 use jose_jwt::PublicKey;
-use protocol::ambient::{Clock, SystemClock};
+use protocol::ambient::{Clock, Random, SeededRandom, SystemClock};
 use protocol::claims::{DecisionClaims, Use};
 use protocol::keyset::Keyset;
 use protocol::token::{Expect, TokenError, verify_decision};
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::site::{ISSUER, PRODUCT, Server, Site, fixed_address};
-use crate::{activate, heartbeat, rounds, until};
+use crate::{activate, heartbeat, until};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -84,24 +85,67 @@ impl Verifier {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        let text = String::from_utf8(fetching.await.expect("a server is there")).unwrap();
-        let keyset = Keyset::verify(&text, &self.root, ISSUER).unwrap();
-        for of in [Use::Token, Use::Lease] {
-            let count = keyset.claims().keys.iter().filter(|key| key.use_for == of).count();
-            assert!(count >= 2, "only {count} {} keys are published", of.as_str());
-        }
+        let keyset = opened(fetching.await.expect("a server is there"), &self.root);
         if self.keyset.as_ref().is_none_or(|newest| keyset.version() >= newest.version()) {
             self.keyset = Some(keyset);
         }
     }
 }
 
+/// What is published, seen at one server as often as it answers: (keysets seen, how often it wasn't there).
+async fn watch(address: SocketAddr, root: PublicKey, stopped: watch::Receiver<bool>) -> (usize, usize) {
+    let (mut seen, mut absent, mut newest) = (0, 0, 0);
+    while !*stopped.borrow() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let asked = async { Connection::try_open(address).await.ok()?.try_get("/v1/keyset").await.ok() };
+        let Some(answer) = asked.await else {
+            absent += 1;
+            continue;
+        };
+        assert_eq!(answer.status, 200, "{}", answer.word());
+        let keyset = opened(answer.body, &root);
+        assert!(keyset.version() >= newest, "{} came after {newest}", keyset.version());
+        newest = keyset.version();
+        seen += 1;
+    }
+    (seen, absent)
+}
+
+/// A keyset that is published. Of each use there always is a key that signs, and the one after it.
+fn opened(body: Vec<u8>, root: &PublicKey) -> Keyset {
+    let keyset = Keyset::verify(&String::from_utf8(body).unwrap(), root, ISSUER).unwrap();
+    for of in [Use::Token, Use::Lease] {
+        let count = keyset.claims().keys.iter().filter(|key| key.use_for == of).count();
+        assert!(count >= 2, "only {count} {} keys are published", of.as_str());
+    }
+    keyset
+}
+
+/// The number that a variable of the environment holds.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// Keys whose tokens have all expired retire, as they would in two weeks: no profile here gives a token more than
+/// [`TTL`] seconds.
+const RETIRE: &str = "UPDATE signing_keys SET verify_until = sign_until + interval '12 seconds'
+    WHERE verify_until > sign_until + interval '12 seconds'";
+
+const TTL: u32 = 10;
+
 #[tokio::test]
 async fn rotations_every_second_over_processes_that_are_killed_lose_no_agent_a_token() {
     const AGENTS: u64 = 24;
-    let kills = rounds(6);
+    let (wanted, seed) = (number("QT_ROTATIONS", 12), number("QT_SEED", 8));
+    let random = SeededRandom::new(seed);
+    let below = |bound: u64| {
+        let mut bytes = [0; 8];
+        random.fill(&mut bytes);
+        u64::from_le_bytes(bytes) % bound
+    };
     let site = Site::new().await;
-    let key = site.license("{}", 100).await;
+    let knobs = format!(r#"{{"cadence": {{"authorized": {{"interval": 5, "token_ttl": {TTL}}}}}}}"#);
+    let key = site.license(&knobs, 100).await;
     let serve = async |address: SocketAddr| -> Server {
         let mut operator = site.operator();
         operator.env("QT_KEY_LEAD_SECONDS", "1").env("QT_KEY_ROTATE_SECONDS", "1").env("QT_LOG", "warn");
@@ -113,43 +157,55 @@ async fn rotations_every_second_over_processes_that_are_killed_lose_no_agent_a_t
     let (stop, stopped) = watch::channel(false);
     let beats = Arc::new(AtomicUsize::new(0));
     let mut beating = JoinSet::new();
-    for number in 0..AGENTS {
-        let agent = activate(&mut servers[0].connect().await, &key, number).await;
-        let turn = usize::try_from(number).unwrap();
+    for agent in 0..AGENTS {
+        let turn = usize::try_from(agent).unwrap();
+        let agent = activate(&mut servers[0].connect().await, &key, agent).await;
         let mut verifier = Verifier { agent, root: root.clone(), keyset: None, servers: addresses, turn };
         let (stopped, beats) = (stopped.clone(), beats.clone());
-        let mut cadence = tokio::time::interval(Duration::from_millis(400));
+        let mut cadence = tokio::time::interval(Duration::from_millis(400 + below(1600)));
         beating.spawn(async move {
-            let mut signed = Vec::new();
+            let mut signed = BTreeSet::new();
             while !*stopped.borrow() {
                 cadence.tick().await;
                 if let Some((kid, claims)) = verifier.beat().await {
                     beats.fetch_add(1, Ordering::Relaxed);
-                    signed.push((kid, claims.iat));
+                    signed.insert((kid, claims.iat));
                 }
             }
             signed
         });
     }
-    let rotations = async || {
-        let versions = site.database.value("SELECT max(version) FROM keysets").await;
-        versions.parse::<usize>().unwrap() - 1
+    let watching: JoinSet<_> =
+        addresses.into_iter().map(|address| watch(address, root.clone(), stopped.clone())).collect();
+    let rotations = async || -> u64 {
+        site.database.value("SELECT max(version) - 1 FROM keysets").await.parse().unwrap()
     };
-    for kill in 0..kills {
-        let (rotated, beaten) = (rotations().await + 2, beats.load(Ordering::Relaxed) + kill % 5);
-        // At another moment after a rotation each time.
-        let enough =
-            async || (rotations().await >= rotated && beats.load(Ordering::Relaxed) >= beaten).then_some(());
-        until("two rotations", PATIENCE, enough).await;
-        let killed = servers.remove(0);
-        let address = killed.address;
-        killed.kill().await;
-        servers.push(serve(address).await);
+    let (mut kills, mut rotated) = (0, 0);
+    while rotated < wanted {
+        let pause = tokio::time::Instant::now() + Duration::from_millis(below(5000));
+        // Whatever the pause is: after a kill keys are moved on.
+        let moved = async || Some(rotations().await).filter(|now| *now > rotated);
+        rotated = until("a rotation", PATIENCE, moved).await;
+        tokio::time::sleep_until(pause).await;
+        let turn = usize::try_from(below(2)).unwrap();
+        servers.remove(turn).kill().await;
+        servers.insert(turn, serve(addresses[turn]).await);
+        kills += 1;
+        site.database.lines(RETIRE).await;
     }
     stop.send(true).unwrap();
-    let signed: Vec<(String, i64)> = beating.join_all().await.into_iter().flatten().collect();
-    let signers: std::collections::HashSet<_> = signed.iter().map(|(kid, _)| kid).collect();
-    assert!(signers.len() > kills && signed.len() > 50, "{} tokens by {} keys", signed.len(), signers.len());
+    let signed: BTreeSet<(String, i64)> = beating.join_all().await.into_iter().flatten().collect();
+    let watched = watching.join_all().await;
+    let signers = signed.iter().map(|(kid, _)| kid).collect::<BTreeSet<_>>().len();
+    let now = SystemClock.unix_seconds();
+    let retired = format!("SELECT count(*) FROM signing_keys WHERE verify_until <= to_timestamp({now})");
+    let retired = site.database.value(&retired).await;
+    let beats = beats.load(Ordering::Relaxed);
+    eprintln!(
+        "seed {seed}: {rotated} rotations, {kills} kills, {beats} beats verified, signed by {signers} keys, {retired} \
+         keys retired; keysets seen at each server, and how often it wasn't there: {watched:?}"
+    );
+    assert!(signers > kills && beats > 50);
     let values: Vec<_> = signed.iter().map(|(kid, iat)| format!("('{kid}', {iat})")).collect();
     let late = format!(
         "SELECT s.kid FROM (VALUES {}) AS s (kid, iat) JOIN signing_keys k ON k.kid = s.kid
@@ -157,4 +213,7 @@ async fn rotations_every_second_over_processes_that_are_killed_lose_no_agent_a_t
         values.join(", ")
     );
     assert_eq!(site.database.lines(&late).await, [""; 0], "signed by a key whose time it wasn't");
+    let early = "SELECT kid FROM signing_keys WHERE sign_from < publish_at + interval '1 second'
+        AND publish_at > (SELECT min(publish_at) FROM signing_keys)";
+    assert_eq!(site.database.lines(early).await, [""; 0], "signed before it was published for a second");
 }
