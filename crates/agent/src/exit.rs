@@ -186,9 +186,10 @@ mod tests {
 
     #[test]
     fn an_answer_by_file_that_is_refused_is_asked_for_again_not_tried_again() {
-        for (error, names) in
-            [(Error::UnknownReply, "lease request FILE"), (Error::Keyset(TokenError::UnknownKey), "--root-key")]
-        {
+        for (error, names) in [
+            (Error::UnknownReply, "lease request FILE"),
+            (Error::Keyset(TokenError::UnknownKey), "--root-key"),
+        ] {
             let Failure::NoContact(text) = Failure::of_import(error) else { panic!("taken") };
             assert!(text.contains("nothing was changed; ") && text.contains(names), "{text}");
             assert!(!text.contains(TRY_AGAIN), "{text}");

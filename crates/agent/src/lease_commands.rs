@@ -30,7 +30,8 @@ pub(crate) async fn perform(
             print(&status)?;
             if status.lease.is_none() {
                 return Err(Failure::Other(
-                    "a lease was granted, but a newer decision holds that knows nothing of it; take it again".into(),
+                    "a lease was granted, but a newer decision holds that knows nothing of it; take it again"
+                        .into(),
                 ));
             }
             say(&format!("leased: {}", held(&status)));

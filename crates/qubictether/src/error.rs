@@ -1,5 +1,6 @@
 //! What goes wrong in a command, and the exit status that says so to a script.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -75,6 +76,31 @@ pub(crate) enum Error {
     },
 }
 
+/// What to do where a machine's request by file is refused.
+fn of_refusal(code: Code, reason: Option<&str>) -> Option<&'static str> {
+    match (code, reason) {
+        (Code::LicenseRefused, _) => Some(
+            "it has to be asked for with the key of a license of this server's that is neither revoked nor expired: \
+             `license list`, `license reveal-key`",
+        ),
+        (Code::SeatsExhausted, _) => {
+            Some("`install list` shows who holds them; `license change ID --max-installs N` makes more")
+        }
+        (Code::LeaseRefused, Some("lease_not_allowed")) => Some(
+            "the profile's lease_max_seconds or the license's --lease-max-seconds is 0: `profile show`, `license show`",
+        ),
+        (Code::LeaseRefused, Some("lease_limit")) => Some(
+            "so many of the license's installs are on a lease as its profile's lease_max_outstanding allows: \
+             `lease list --license-id L --status live`",
+        ),
+        (Code::LeaseRefused, Some("lease_revoked")) => Some(
+            "the last one was revoked, and this machine gets no other before its end: `lease list --install-id I`",
+        ),
+        (Code::LeaseRefused, _) => Some("only a machine in order gets one: `license show`, `install show`"),
+        _ => None,
+    }
+}
+
 impl From<admin::Error> for Error {
     fn from(error: admin::Error) -> Self {
         match error {
@@ -106,6 +132,10 @@ impl Error {
             Self::Keyring(
                 keyring::Error::KeyFileUnreadable { .. } | keyring::Error::KeyFileLength { .. },
             ) => Some("QT_KEK_FILE has to be the file that `qubictether init` made for this database"),
+            Self::Io { cause, .. } if cause.kind() == ErrorKind::AlreadyExists => {
+                Some("name a file that isn't there yet")
+            }
+            Self::Admin(admin::Error::Refused(refusal)) => of_refusal(refusal.code(), refusal.reason()),
             _ => None,
         }
     }

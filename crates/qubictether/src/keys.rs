@@ -272,6 +272,7 @@ impl Listed {
 fn describe_wrapped(keys: &[WrappedKey]) -> Result<(), Error> {
     let row = |key: &WrappedKey| {
         let what = match (key.left, key.seals_reserved) {
+            (Some(1), _) => "1 value left".to_owned(),
             (Some(left), _) => format!("{left} values left"),
             (None, Some(seals)) => format!("{seals} seals of 2147483648"),
             (None, None) => String::new(),

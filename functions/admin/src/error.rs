@@ -111,6 +111,7 @@ fn told(refusal: &Refusal) -> String {
 }
 
 fn listed(errors: &[FieldError]) -> String {
-    let one = |error: &FieldError| format!("{} {}", error.pointer, error.detail);
+    // The pointer to the whole is empty.
+    let one = |error: &FieldError| format!("{} {}", error.pointer, error.detail).trim_start().to_owned();
     errors.iter().map(one).collect::<Vec<_>>().join("; ")
 }

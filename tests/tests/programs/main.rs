@@ -2,7 +2,8 @@
 //! killed under them.
 //!
 //! `QT_BIN_DIR` is the folder of the built programs, `QT_TEST_DATABASE_URL` a server on which databases may be made:
-//! `cargo xtask test` sets both. `QT_ROUNDS` makes the rounds of the races and the crashes more (or fewer).
+//! `cargo xtask test` sets both. `QT_ROUNDS` makes the rounds of the races and the crashes more (or fewer), `QT_ROTATIONS`
+//! those of keys; `QT_SEED` is the seed of what is chosen at random there.
 
 #![allow(clippy::unwrap_used, reason = "a test's unwrap is an assertion")]
 

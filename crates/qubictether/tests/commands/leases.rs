@@ -96,7 +96,7 @@ async fn a_request_file_is_answered_once_into_a_file_or_onto_standard_output() {
     fs::write(path("request"), &text).unwrap();
     fs::write(path("there"), "kept").unwrap();
     let taken = site.says(&["lease", "answer", &path("request"), "--out", &path("there")]);
-    assert!(taken.code == Some(1) && taken.error.contains("there"), "{taken:?}");
+    assert!(taken.code == Some(1) && taken.error.contains("name a file that isn't there yet"), "{taken:?}");
     assert_eq!(fs::read_to_string(path("there")).unwrap(), "kept");
     let answered = site.json(&["lease", "answer", &path("request"), "--out", &path("reply")]);
     let written = fs::read_to_string(path("reply")).unwrap();
@@ -117,7 +117,7 @@ async fn a_request_file_is_answered_once_into_a_file_or_onto_standard_output() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_refused_says_why() {
+async fn a_request_that_is_refused_says_why_and_what_to_do() {
     let (site, license, _) = with_lease().await;
     let file = site.folder.path().join("request");
     let answer = || site.says(&["lease", "answer", file.to_str().unwrap()]);
@@ -127,16 +127,25 @@ async fn a_request_that_is_refused_says_why() {
     for (text, code, why) in [
         ("nonsense".to_owned(), 2, "malformed"),
         ("{}".to_owned(), 2, "/key_digest"),
+        ("[]".to_owned(), 2, "qubictether: expected an object"),
         (old, 2, "/iat"),
         ("x".repeat(16 * 1024 + 1), 2, "no offline request"),
         (request(&license).0.replace("3600", "3601"), 4, "license_refused"),
+        (request(&license).0.replace("3600", "3601"), 4, "`license reveal-key`"),
     ] {
         fs::write(&file, text).unwrap();
         let said = answer();
         assert!(said.code == Some(code) && said.error.contains(why), "{why}: {said:?}");
     }
-    site.database.run("UPDATE licenses SET lease_max_seconds = 0").await;
     fs::write(&file, request(&license).0).unwrap();
-    let said = answer();
-    assert!(said.code == Some(4) && said.error.contains("lease_refused (lease_not_allowed)"), "{said:?}");
+    for (change, why, remedy) in [
+        ("lease_max_seconds = 0", "lease_refused (lease_not_allowed)", "--lease-max-seconds"),
+        ("suspended_at = starts_at", "lease_refused (license_suspended)", "`license show`"),
+        ("max_installs = 1", "seats_exhausted", "--max-installs"),
+    ] {
+        let reset = "lease_max_seconds = NULL, suspended_at = NULL, max_installs = 5";
+        site.database.run(&format!("UPDATE licenses SET {reset}; UPDATE licenses SET {change}")).await;
+        let said = answer();
+        assert!(said.code == Some(4) && said.error.contains(why) && said.error.contains(remedy), "{said:?}");
+    }
 }
