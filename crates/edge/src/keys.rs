@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use jose_jwt::SigningKey;
 use keyring::signing::{KeyRecord, READ_WITHIN};
-use store::{Error, KeyTerms, PublishedKeyset};
+use store::{Error, KeyTerms, LiveKeys, PublishedKeyset, SigningKeys};
 
 use crate::{Edge, Refusal, Settings, telemetry};
 
@@ -89,11 +89,7 @@ impl Keys {
             return Ok(keys);
         }
         match self.read(edge, now).await {
-            Ok(keys) => {
-                let keys = Arc::new(keys);
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
-                Ok(keys)
-            }
+            Ok(keys) => Ok(self.keep(keys)),
             // INVARIANT(overlap): what is kept was read within twice that time.
             Err(error) => match self.newest(now, 2 * fresh) {
                 Some(keys) if error.is_transient() => Ok(keys),
@@ -102,9 +98,27 @@ impl Keys {
         }
     }
 
+    /// Begins with keys that were read when the process started.
+    pub(crate) async fn begin(&self, edge: &Edge, read: LiveKeys) {
+        let now = read.read_at;
+        if let Ok(keys) = self.tend(edge, read.into(), now).await {
+            self.keep(keys);
+        }
+    }
+
+    fn keep(&self, keys: Current) -> Arc<Current> {
+        let keys = Arc::new(keys);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
+        keys
+    }
+
     async fn read(&self, edge: &Edge, now: i64) -> Result<Current, Error> {
+        self.tend(edge, edge.store.load_live_keys(now).await?.into(), now).await
+    }
+
+    /// Does what is due by keys that were read at `now`, and reads them again where that has changed them.
+    async fn tend(&self, edge: &Edge, mut read: Current, now: i64) -> Result<Current, Error> {
         let terms = edge.settings.key_terms();
-        let mut read = load(edge, now).await?;
         if !terms.is_due(&read.records, &read.keyset, now) {
             return Ok(read);
         }
@@ -118,7 +132,7 @@ impl Keys {
         match edge.store.tend_keys(terms).await {
             Ok(Some(keyset)) => {
                 tracing::info!(version = keyset.version, "signed a new keyset");
-                read = load(edge, now).await?;
+                read = edge.store.load_live_keys(now).await?.into();
             }
             // Another process is at it, or was: what it did is looked for soon.
             Ok(None) => read.read_at = now - fresh(&edge.settings) + 1,
@@ -142,18 +156,11 @@ impl Keys {
     }
 }
 
-async fn load(edge: &Edge, now: i64) -> Result<Current, Error> {
-    // The keyset first: what signs was in it, or is in one that comes after it.
-    let keyset = edge.store.load_keyset().await?;
-    let keys = edge.store.load_signing_keys(now).await?;
-    Ok(Current {
-        token: keys.token,
-        lease: keys.lease,
-        keyset,
-        records: keys.records,
-        warning: None,
-        read_at: now,
-    })
+impl From<LiveKeys> for Current {
+    fn from(LiveKeys { keyset, signing, read_at }: LiveKeys) -> Self {
+        let SigningKeys { token, lease, records } = signing;
+        Self { token, lease, keyset, records, warning: None, read_at }
+    }
 }
 
 /// Says what there is to do where the root's private half was exported.

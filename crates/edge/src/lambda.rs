@@ -23,6 +23,7 @@ use crate::{Edge, Refusal, Settings};
 
 pub use event::{Answer, EventError, answer};
 use function::Function;
+pub use function::Routes;
 
 /// A process has one request at a time, which needs one connection; a second one is there for what runs beside it.
 const CONNECTIONS: &str = "2";
@@ -52,17 +53,14 @@ enum Error {
 ///
 /// What is wrong for good (a setting, the keys) ends it with a line in the log. A database that is only away doesn't:
 /// requests are refused as `unavailable` until it is there.
-pub async fn run(
-    lookup: impl Fn(&str) -> Option<String>,
-    routes: impl Fn(&Arc<Edge>) -> Router<Arc<Edge>>,
-) -> ExitCode {
+pub async fn run(lookup: impl Fn(&str) -> Option<String>, routes: fn() -> Router<Arc<Edge>>) -> ExitCode {
     run_logged(lookup, routes, None).await
 }
 
 /// The same for a function that takes a schedule's events, too.
 pub async fn run_on_schedule(
     lookup: impl Fn(&str) -> Option<String>,
-    routes: impl Fn(&Arc<Edge>) -> Router<Arc<Edge>>,
+    routes: Routes,
     scheduled: Scheduled,
 ) -> ExitCode {
     run_logged(lookup, routes, Some(scheduled)).await
@@ -70,7 +68,7 @@ pub async fn run_on_schedule(
 
 async fn run_logged(
     lookup: impl Fn(&str) -> Option<String>,
-    routes: impl Fn(&Arc<Edge>) -> Router<Arc<Edge>>,
+    routes: Routes,
     scheduled: Option<Scheduled>,
 ) -> ExitCode {
     let started = match log::start(lookup("QT_LOG").as_deref()) {
@@ -84,7 +82,7 @@ async fn run_logged(
 
 async fn start(
     lookup: impl Fn(&str) -> Option<String>,
-    routes: impl Fn(&Arc<Edge>) -> Router<Arc<Edge>>,
+    routes: Routes,
     scheduled: Option<Scheduled>,
 ) -> Result<(), Error> {
     // The runtime's client would panic.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use keyring::{KeyEncryption, KmsProvider, LocalProvider, RdsTokens};
-use protocol::ambient::{OsRandom, SystemClock};
-use store::{Database, Store};
+use protocol::ambient::{Clock as _, OsRandom, SystemClock};
+use store::{Database, LiveKeys, ReadKeys, Store};
 
 use crate::Settings;
 use crate::config::{DatabaseAuth, KeyProvider};
@@ -29,6 +29,26 @@ pub async fn database(settings: &Settings, connections: usize) -> Result<Databas
 /// When the database or what wraps its keys isn't available, or the keys don't open.
 pub async fn store(database: Database, provider: Arc<dyn KeyEncryption>) -> Result<Store, store::Error> {
     Store::open(database, provider, Arc::new(SystemClock), Arc::new(OsRandom)).await
+}
+
+/// Reads what a process needs of the keys, in one round trip, to open it by [`over`].
+///
+/// # Errors
+/// When the database isn't available.
+pub async fn read(database: &Database) -> Result<ReadKeys, store::Error> {
+    database.read_keys(SystemClock.unix_seconds()).await
+}
+
+/// A database's keys, opened as they were read; and those to work with first.
+///
+/// # Errors
+/// When what wraps them isn't available, or they don't open.
+pub async fn over(
+    database: Database,
+    read: ReadKeys,
+    provider: Arc<dyn KeyEncryption>,
+) -> Result<(Store, Result<LiveKeys, store::Error>), store::Error> {
+    Store::over(database, read, provider, Arc::new(SystemClock), Arc::new(OsRandom)).await
 }
 
 /// What wraps the data keys.

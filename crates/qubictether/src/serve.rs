@@ -104,7 +104,7 @@ fn address(flags: &Flags) -> Result<SocketAddr, Error> {
 
 fn router(edge: &Arc<Edge>) -> Router {
     let functions = auth::router()
-        .merge(heartbeat::router(edge))
+        .merge(heartbeat::router())
         .merge(::lease::router())
         .merge(admin::router())
         .merge(health::router());

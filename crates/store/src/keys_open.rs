@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use futures_util::future::join_all;
 use keyring::signing::READ_WITHIN;
 use keyring::{Builder, Context, KeyEncryption, Keyring, Purpose};
 use tokio_postgres::{GenericClient, Row};
@@ -24,9 +25,9 @@ const SEALS_LEFT: i64 = 256;
 const FRESH: i64 = READ_WITHIN / 2;
 
 statements! {
-    /// The data and lookup keys.
+    /// The data and lookup keys, in no order: a session that has just begun knows nothing yet of how to sort.
     WRAPPED () "-- keys_open.wrapped
-SELECT purpose, version, wrapped, replaced_at, retired_at, destroyed_at FROM wrapped_keys ORDER BY purpose, version"
+SELECT purpose, version, wrapped, replaced_at, retired_at, destroyed_at FROM wrapped_keys"
 
     /// The lookup key that is active, wrapped.
     WRAPPED_LOOKUP () "-- keys_open.wrapped_lookup
@@ -56,23 +57,34 @@ impl OpenKeys {
         provider: &dyn KeyEncryption,
         now: i64,
     ) -> Result<Self, Error> {
-        let builder = collect(client, provider, None, None).await?;
+        Self::unwrap(&wrapped(client).await?, provider, now).await
+    }
+
+    /// The same of rows that were read at `now`.
+    pub(crate) async fn unwrap(rows: &[Row], provider: &dyn KeyEncryption, now: i64) -> Result<Self, Error> {
+        let builder = collect(rows, provider, None, None).await?;
         Ok(Self { keyring: Arc::new(builder.build().ok_or(Error::NoKeys)?), read_at: now })
     }
 }
 
-/// Reads which keys there are, and unwraps those that `before` doesn't have. A retired data key is of use to nobody,
+/// The rows of all data and lookup keys.
+pub(crate) async fn wrapped(client: &impl GenericClient) -> Result<Vec<Row>, Error> {
+    rows(client, &WRAPPED, &[]).await
+}
+
+/// Sees which keys there are, and unwraps those that `before` doesn't have. A retired data key is of use to nobody,
 /// unless something old comes back from somewhere: it is unwrapped where it is `wanted`.
 async fn collect(
-    client: &impl GenericClient,
+    rows: &[Row],
     provider: &dyn KeyEncryption,
     before: Option<&Keyring>,
     wanted: Option<u32>,
 ) -> Result<Builder, Error> {
     let mut builder = Builder::default();
-    for row in rows(client, &WRAPPED, &[]).await? {
-        let context = context(&row)?;
-        let is_there = |name| Ok::<_, Error>(instant_or_null(&row, name)?.is_some());
+    let mut needed = Vec::new();
+    for row in rows {
+        let context = context(row)?;
+        let is_there = |name| Ok::<_, Error>(instant_or_null(row, name)?.is_some());
         let is_data_key = context.purpose == Purpose::DataKey;
         if is_there("destroyed_at")? {
             if is_data_key {
@@ -86,9 +98,15 @@ async fn collect(
         }
         let is_known = before.is_some_and(|keyring| builder.take_over(keyring, context, is_active));
         if !is_known && (!is_retired || wanted == Some(context.version)) {
-            let key = provider.unwrap(&context, column(&row, "wrapped")?).await?;
-            builder.insert(context, key, is_active);
+            needed.push((context, is_active, column::<&[u8]>(row, "wrapped")?));
         }
+    }
+    // In an order of their own, so that of several that don't unwrap it is always the same one that is named.
+    needed.sort_by_key(|(context, ..)| *context);
+    // Together: each may be a call over the network.
+    let unwrapping = needed.iter().map(|(context, _, wrapped)| provider.unwrap(context, wrapped));
+    for (key, (context, is_active, _)) in join_all(unwrapping).await.into_iter().zip(&needed) {
+        builder.insert(*context, key?, *is_active);
     }
     Ok(builder)
 }
@@ -127,7 +145,7 @@ impl Store {
         wanted: Option<u32>,
     ) -> Result<(), Error> {
         let (now, before) = (self.clock().unix_seconds(), self.keyring());
-        let builder = collect(client, &*self.provider, Some(&before), wanted).await?;
+        let builder = collect(&wrapped(client).await?, &*self.provider, Some(&before), wanted).await?;
         let keyring = builder.build_after(&before).ok_or(Error::NoKeys)?;
         if keyring.active_version() != before.active_version() {
             // Before it takes the other's place: whoever was promised seals finds them.

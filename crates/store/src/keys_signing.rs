@@ -20,12 +20,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)"
     MOVE (TEXT, TIMESTAMPTZ, TIMESTAMPTZ, TIMESTAMPTZ, TIMESTAMPTZ) "-- keys_signing.move
 UPDATE signing_keys SET sign_from = $2, sign_until = $3, verify_until = $4, tainted_at = $5 WHERE kid = $1"
 
-    /// Every signing key that still does something: signs, will sign, or verifies.
+    /// Every signing key that still does something: signs, will sign, or verifies. In no order: a session that has just
+    /// begun knows nothing yet of how to sort.
     LIVE (TIMESTAMPTZ) "-- keys_signing.live
 SELECT id, key_use, public_key, private_key, publish_at, sign_from, sign_until, verify_until, tainted_at
 FROM signing_keys
-WHERE tainted_at IS NULL AND (verify_until IS NULL OR verify_until > $1)
-ORDER BY publish_at, kid"
+WHERE tainted_at IS NULL AND (verify_until IS NULL OR verify_until > $1)"
 
     /// One, whatever it does.
     FIND (TEXT) "-- keys_signing.find
@@ -49,6 +49,36 @@ pub struct SigningKeys {
     pub lease: SigningKey,
 }
 
+/// The same before the private halves are open.
+pub(crate) struct SealedSigningKeys {
+    records: Vec<KeyRecord>,
+    rows: Vec<Row>,
+    now: i64,
+}
+
+impl SealedSigningKeys {
+    pub(crate) async fn read(client: &impl GenericClient, now: i64) -> Result<Self, Error> {
+        let (records, rows) = live(client, now).await?.into_iter().unzip();
+        Ok(Self { records, rows, now })
+    }
+
+    /// Opens the private halves of those that sign.
+    ///
+    /// # Errors
+    /// [`Error::NoKeys`] when none signs; or when a key doesn't open.
+    pub(crate) fn open(&self, keyring: &Keyring) -> Result<SigningKeys, Error> {
+        let open = |key_use| {
+            let signs = signer(&self.records, key_use, self.now).ok_or(Error::NoKeys)?;
+            let row = self.records.iter().position(|record| record == signs).and_then(|at| self.rows.get(at));
+            let row = row.ok_or(Error::NoKeys)?;
+            let place = private_place("signing_keys", column(row, "id")?);
+            open_private(keyring, place, column(row, "private_key")?)
+        };
+        let (token, lease) = (open(KeyUse::Token)?, open(KeyUse::Lease)?);
+        Ok(SigningKeys { records: self.records.clone(), token, lease })
+    }
+}
+
 impl Store {
     /// The keys that verify at `now`, and of each use the one that signs, its private half open.
     ///
@@ -56,18 +86,8 @@ impl Store {
     /// [`Error::NoKeys`] when none signs; when the database isn't available, or a key doesn't open.
     pub async fn load_signing_keys(&self, now: i64) -> Result<SigningKeys, Error> {
         let client = self.client().await?;
-        let found = rows(&**client, &LIVE, &[&Timestamp(now)]).await?;
-        let records = found.iter().map(record).collect::<Result<Vec<_>, _>>()?;
-        let open = |keyring: &Keyring, key_use| {
-            let signs = signer(&records, key_use, now).ok_or(Error::NoKeys)?;
-            let row = records.iter().position(|record| record == signs).and_then(|at| found.get(at));
-            let row = row.ok_or(Error::NoKeys)?;
-            let place = private_place("signing_keys", column(row, "id")?);
-            open_private(keyring, place, column(row, "private_key")?)
-        };
-        let both = |keyring: &Keyring| Ok((open(keyring, KeyUse::Token)?, open(keyring, KeyUse::Lease)?));
-        let (token, lease) = self.opening(&**client, both).await?;
-        Ok(SigningKeys { records, token, lease })
+        let sealed = SealedSigningKeys::read(&**client, now).await?;
+        self.opening(&**client, |keyring| sealed.open(keyring)).await
     }
 
     /// Every signing key that there ever was, the oldest first.
@@ -123,7 +143,16 @@ pub(crate) async fn move_on(client: &impl GenericClient, record: &KeyRecord) -> 
 
 /// Every key that verifies at `now`.
 pub(crate) async fn live_records(client: &impl GenericClient, now: i64) -> Result<Vec<KeyRecord>, Error> {
-    rows(client, &LIVE, &[&Timestamp(now)]).await?.iter().map(record).collect()
+    Ok(live(client, now).await?.into_iter().map(|(record, _)| record).collect())
+}
+
+/// Every key that verifies at `now`, the oldest first.
+async fn live(client: &impl GenericClient, now: i64) -> Result<Vec<(KeyRecord, Row)>, Error> {
+    let found = rows(client, &LIVE, &[&Timestamp(now)]).await?;
+    let with_record = |row| Ok::<_, Error>((record(&row)?, row));
+    let mut live = found.into_iter().map(with_record).collect::<Result<Vec<_>, _>>()?;
+    live.sort_by(|(one, _), (other, _)| (one.publish_at, one.kid()).cmp(&(other.publish_at, other.kid())));
+    Ok(live)
 }
 
 /// A key, whatever it does.

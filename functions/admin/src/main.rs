@@ -5,5 +5,5 @@ use std::process::ExitCode;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let scheduled = |edge| -> edge::lambda::Doing { Box::pin(admin::upkeep::scheduled(edge)) };
-    edge::lambda::run_on_schedule(|name| std::env::var(name).ok(), |_| admin::router(), scheduled).await
+    edge::lambda::run_on_schedule(|name| std::env::var(name).ok(), admin::router, scheduled).await
 }

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    edge::lambda::run(|name| std::env::var(name).ok(), |_| lease::router()).await
+    edge::lambda::run(|name| std::env::var(name).ok(), lease::router).await
 }

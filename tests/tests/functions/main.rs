@@ -63,9 +63,9 @@ async fn server(database: &TestDatabase, seed: u64) -> TestEdge {
 
 /// One with settings of its own.
 async fn server_with(database: &TestDatabase, seed: u64, set: &[(&str, &str)]) -> TestEdge {
-    TestEdge::with(database, seed, set, |edge| {
+    TestEdge::with(database, seed, set, |_| {
         ::auth::router()
-            .merge(::heartbeat::router(edge))
+            .merge(::heartbeat::router())
             .merge(::lease::router())
             .merge(::admin::router())
             .merge(edge::health::router())

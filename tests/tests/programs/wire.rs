@@ -19,11 +19,13 @@ struct Counts {
     named_statements: AtomicU64,
 }
 
-/// Whether the wire is joined, and how often it has forgotten its connections.
+/// Whether the wire is joined, how often it has forgotten its connections, and how often a client has to ask before it
+/// hears the first answer.
 #[derive(Clone, Copy)]
 struct State {
     is_open: bool,
     forgot: u64,
+    held_until: u64,
 }
 
 /// A proxy before a database.
@@ -43,7 +45,7 @@ impl Wire {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("{credentials}@{}/{database}", listener.local_addr().unwrap());
         let counts = Arc::new(Counts::default());
-        let (state, seen) = watch::channel(State { is_open: true, forgot: 0 });
+        let (state, seen) = watch::channel(State { is_open: true, forgot: 0, held_until: 0 });
         let mut task = JoinSet::new();
         let counting = counts.clone();
         task.spawn(async move {
@@ -71,6 +73,12 @@ impl Wire {
     /// Forgets every connection, as a router does: nobody is told, but whoever sends something is hung up on.
     pub(crate) fn forget(&self) {
         self.state.send_modify(|state| state.forgot += 1);
+    }
+
+    /// Holds back what the server answers on a connection until it was asked so often: who waits for the first answer
+    /// before that never hears it.
+    pub(crate) fn hold_until_asked(&self, times: u64) {
+        self.state.send_modify(|state| state.held_until = times);
     }
 
     /// How many connections there were.
@@ -102,15 +110,20 @@ async fn connect(
     counts.connections.fetch_add(1, Ordering::SeqCst);
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let (now, known) = (state.clone(), state.borrow().forgot);
-    let asked = pass(from_client, to_server, true, |kind, body| {
+    let (now, known, held_until) = (state.clone(), state.borrow().forgot, state.borrow().held_until);
+    let (asking, was_asked) = watch::channel(0);
+    let asked = pass(from_client, to_server, true, None, |kind, body| {
+        // Sync ends what is asked.
+        if kind == b'S' {
+            asking.send_modify(|times| *times += 1);
+        }
         // Parse: the statement's name ends with a zero, and is empty where it has none.
         if kind == b'P' && body.first() != Some(&0) {
             counts.named_statements.fetch_add(1, Ordering::SeqCst);
         }
         now.borrow().forgot == known
     });
-    let answered = pass(from_server, to_client, false, |kind, _| {
+    let answered = pass(from_server, to_client, false, Some((was_asked, held_until)), |kind, _| {
         if kind == b'Z' {
             counts.ready_for_query.fetch_add(1, Ordering::SeqCst);
         }
@@ -123,14 +136,16 @@ async fn connect(
     }
 }
 
-/// Passes messages on, each after it was seen, until one is not to be: a kind, a length that counts itself, a body.
+/// Passes messages on, each after it was seen, until one is not to be: a kind, a length that counts itself, a body. What
+/// follows the start of a connection is held until the other side has asked so often.
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     has_startup: bool,
+    mut held: Option<(watch::Receiver<u64>, u64)>,
     mut see: impl FnMut(u8, &[u8]) -> bool,
 ) -> std::io::Result<()> {
-    let mut is_startup = has_startup;
+    let (mut is_startup, mut has_begun) = (has_startup, false);
     loop {
         // The first message of a client has no kind.
         let kind = if is_startup { None } else { Some(from.read_u8().await?) };
@@ -138,6 +153,11 @@ async fn pass(
         let length = from.read_u32().await?;
         let mut body = vec![0; usize::try_from(length).unwrap() - 4];
         from.read_exact(&mut body).await?;
+        if let Some((asked, times)) = held.as_mut().filter(|_| has_begun) {
+            // Who asks hangs up where it asks no more.
+            let _ = asked.wait_for(|asked| *asked >= *times).await;
+        }
+        has_begun |= kind == Some(b'Z');
         if !see(kind.unwrap_or_default(), &body) {
             return Ok(());
         }

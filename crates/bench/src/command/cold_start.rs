@@ -21,8 +21,15 @@ use crate::{error::Error, heartbeat::output, process::Process};
 /// What the others are compared with.
 const HELLO: &str = "lambda-hello";
 
+/// The same after it has read what every function has to read: what is left above it is the functions' own.
+const HELLO_DATABASE: &str = "lambda-hello-database";
+
+/// What that is, all in one message and without a condition.
+const STATEMENTS: &str = "SELECT * FROM wrapped_keys; SELECT * FROM signing_keys; \
+     SELECT * FROM keysets ORDER BY version DESC LIMIT 1";
+
 /// What is measured: each a folder with `bootstrap` and `bootstrap.zip`.
-const FUNCTIONS: [&str; 5] = [HELLO, "heartbeat", "lease", "auth", "admin"];
+const FUNCTIONS: [&str; 6] = [HELLO, HELLO_DATABASE, "heartbeat", "lease", "auth", "admin"];
 
 #[derive(Debug, Args)]
 pub(crate) struct ColdStartArgs {
@@ -42,6 +49,8 @@ struct Figures {
     first_answer_ms: f64,
     /// The same by that of the function that says hello.
     ratio: f64,
+    /// And by that of the one that reads from the database before.
+    ratio_to_database: f64,
     /// The most that was resident until then, median.
     memory_bytes: u64,
     zip_bytes: u64,
@@ -58,8 +67,11 @@ impl ColdStartArgs {
         let mut cluster = Cluster::temporary(Options::throwaway())?;
         cluster.start()?;
         let kek = cluster.folder().with_extension("kek");
-        let settings =
-            [("QT_DATABASE_URL", cluster.url("postgres")), ("QT_KEK_FILE", kek.display().to_string())];
+        let settings = [
+            ("QT_DATABASE_URL", cluster.url("postgres")),
+            ("QT_KEK_FILE", kek.display().to_string()),
+            ("HELLO_STATEMENTS", STATEMENTS.to_owned()),
+        ];
         let operator = env::current_exe()?.with_file_name("qubictether");
         let made = output(Command::new(operator).args(["init", "--json"]).envs(settings.clone())).await;
         let measured = match made {
@@ -87,13 +99,15 @@ impl ColdStartArgs {
             }
         }
         let medians = samples.map(|(times, memory)| (median(times), median(memory)));
-        let hello = medians[0].0.as_secs_f64();
+        let [hello, database] = [medians[0], medians[1]].map(|(time, _)| time.as_secs_f64());
         let figures = FUNCTIONS.iter().zip(medians).map(|(name, (time, memory_bytes))| {
             let zip = self.lambda_dir.join(name).join("bootstrap.zip");
             let zip_bytes =
                 std::fs::metadata(&zip).map_err(|source| Error::File { path: zip, source })?.len();
-            let (first_answer_ms, ratio) = (time.as_secs_f64() * 1e3, time.as_secs_f64() / hello);
-            Ok(Figures { name, first_answer_ms, ratio, memory_bytes, zip_bytes })
+            let seconds = time.as_secs_f64();
+            let (first_answer_ms, ratio, ratio_to_database) =
+                (seconds * 1e3, seconds / hello, seconds / database);
+            Ok(Figures { name, first_answer_ms, ratio, ratio_to_database, memory_bytes, zip_bytes })
         });
         Ok(Report { rounds: self.rounds, functions: figures.collect::<Result<_, Error>>()? })
     }

@@ -8,7 +8,7 @@ use axum::response::Response;
 use axum::routing::get;
 use keyring::KeyEncryption;
 use protocol::ambient::{Clock, OsRandom, SystemClock, array};
-use store::Database;
+use store::{Database, ReadKeys};
 use tokio::sync::OnceCell;
 
 use crate::{Edge, Refusal, Settings, envelope, health, open};
@@ -22,25 +22,35 @@ pub(super) enum Error {
     Store(#[from] store::Error),
 }
 
+/// What makes a function's own routes.
+pub type Routes = fn() -> Router<Arc<Edge>>;
+
 /// A function over a database and its keys, which may not be there yet.
-pub(super) struct Function<R> {
+pub(super) struct Function {
     settings: Settings,
     database: Database,
     provider: Arc<dyn KeyEncryption>,
-    routes: R,
+    routes: Routes,
     opened: OnceCell<(Arc<Edge>, Router)>,
 }
 
-impl<R: Fn(&Arc<Edge>) -> Router<Arc<Edge>>> Function<R> {
+impl Function {
     /// Opens it, as far as the database is there.
     ///
     /// # Errors
     /// When it will never open: a setting or the keys are wrong.
-    pub(super) async fn open(settings: Settings, routes: R) -> Result<Self, Error> {
+    pub(super) async fn open(settings: Settings, routes: Routes) -> Result<Self, Error> {
         let database = open::database(&settings, settings.database_connections).await?;
-        let provider = open::provider(&settings.key_provider).await?;
+        // It takes longest to let somebody in. What else there is to do is done meanwhile, once that is under way.
+        let beside = async {
+            tokio::task::yield_now().await;
+            let provider = open::provider(&settings.key_provider).await?;
+            Ok::<_, Error>((provider, routes()))
+        };
+        let (read, beside) = tokio::join!(biased; open::read(&database), beside);
+        let (provider, own) = beside?;
         let function = Self { settings, database, provider, routes, opened: OnceCell::new() };
-        match function.opened().await {
+        match function.opened.get_or_try_init(|| async { function.over(read?, own).await }).await {
             Err(error) if !error.is_transient() => Err(error.into()),
             // The first request tries again.
             Ok(_) | Err(_) => Ok(function),
@@ -64,15 +74,23 @@ impl<R: Fn(&Arc<Edge>) -> Router<Arc<Edge>>> Function<R> {
     }
 
     async fn opened(&self) -> Result<&(Arc<Edge>, Router), store::Error> {
-        let open = || async {
-            let store = open::store(self.database.clone(), self.provider.clone()).await?;
-            let edge = Edge::new(store, self.settings.clone());
-            let router = (self.routes)(&edge).merge(health::probes());
-            // In the init phase, so that the first request needn't. What fails is told where the keys are needed.
-            let _ = edge.keys.current(&edge).await;
-            Ok((edge.clone(), envelope::wrap(router, edge)))
-        };
+        let open = || async { self.over(open::read(&self.database).await?, (self.routes)()).await };
         self.opened.get_or_try_init(open).await
+    }
+
+    /// Opens it over keys that were read.
+    async fn over(
+        &self,
+        read: ReadKeys,
+        own: Router<Arc<Edge>>,
+    ) -> Result<(Arc<Edge>, Router), store::Error> {
+        let (store, live) = open::over(self.database.clone(), read, self.provider.clone()).await?;
+        let edge = Edge::new(store, self.settings.clone());
+        // In the init phase, so that the first request needn't. What fails is told where the keys are needed.
+        if let Ok(live) = live {
+            edge.keys.begin(&edge, live).await;
+        }
+        Ok((edge.clone(), envelope::wrap(own.merge(health::probes()), edge)))
     }
 }
 

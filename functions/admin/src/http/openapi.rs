@@ -34,10 +34,10 @@ pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
 
 /// The document, as it is served and committed: pretty JSON with a line's end at its end.
 pub fn document() -> String {
-    let mut schemas = BTreeMap::new();
+    let mut schemas = Vec::new();
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    for mut route in routes::all() {
-        schemas.extend(std::mem::take(&mut route.schemas));
+    for route in routes::all() {
+        route.schemas.iter().for_each(|describe| describe(&mut schemas));
         let path = paths.entry(format!("{BASE}{}", route.path)).or_default();
         path.insert(route.verb.to_owned(), operation(&route));
     }
@@ -51,7 +51,7 @@ pub fn document() -> String {
         },
         "paths": paths,
         "components": {
-            "schemas": with_problem(schemas),
+            "schemas": with_problem(schemas.into_iter().collect()),
             "securitySchemes": {
                 "session": { "type": "apiKey", "in": "cookie", "name": "__Host-qt_session",
                              "description": "Set by POST /v1/admin/session; on plain-http loopback its name is \
@@ -111,7 +111,7 @@ fn operation(route: &Route) -> Value {
         }
     }
     if let Some(body) = &route.body {
-        let content = json!({ body.media_type: { "schema": body.schema } });
+        let content = json!({ body.media_type: { "schema": (body.schema)() } });
         operation["requestBody"] = json!({ "required": body.required, "content": content });
     }
     operation
@@ -191,7 +191,7 @@ fn answered(answer: &Answer) -> Value {
     let content: Map<String, Value> = answer
         .bodies
         .iter()
-        .map(|body| (body.media_type.to_owned(), json!({ "schema": body.schema })))
+        .map(|body| (body.media_type.to_owned(), json!({ "schema": (body.schema)() })))
         .collect();
     let about = if answer.status == StatusCode::CREATED { "Made." } else { "Done." };
     let mut value = json!({ "description": about });

@@ -70,10 +70,16 @@ pub(super) enum Kind {
     Text,
 }
 
+/// A schema, made where the document is: a process that starts has no use for it.
+type Described = fn() -> RefOr<Schema>;
+
+/// Puts a type's schema, and those that it refers to, among the document's.
+type Describe = fn(&mut Vec<(String, RefOr<Schema>)>);
+
 /// What goes over the wire, for the document.
 pub(super) struct Body {
     pub(super) media_type: &'static str,
-    pub(super) schema: RefOr<Schema>,
+    pub(super) schema: Described,
     /// Of a request's: whether it has to be there.
     pub(super) required: bool,
 }
@@ -111,8 +117,8 @@ pub(super) struct Route {
     pub(super) headers: Vec<Header>,
     pub(super) body: Option<Body>,
     pub(super) answers: Vec<Answer>,
-    /// Schemas that the bodies refer to.
-    pub(super) schemas: Vec<(String, RefOr<Schema>)>,
+    /// The schemas that the bodies refer to.
+    pub(super) schemas: Vec<Describe>,
     handler: Box<dyn Fn(Call) -> Doing + Send + Sync>,
 }
 
@@ -164,14 +170,8 @@ impl Route {
     pub(super) fn lists<T: ToSchema>(mut self, filters: &[Parameter]) -> Self {
         self.parameters.extend(filters);
         self.parameters.extend(super::query::PAGE);
-        let item = self.schema::<T>();
-        let cursor = SchemaType::from_iter([Type::String, Type::Null]);
-        let page = ObjectBuilder::new()
-            .property("items", ArrayBuilder::new().items(item))
-            .required("items")
-            .property("next_cursor", ObjectBuilder::new().schema_type(cursor))
-            .required("next_cursor");
-        let body = Body { media_type: "application/json", schema: page.into(), required: true };
+        self.schemas.push(describe::<T>);
+        let body = Body { media_type: "application/json", schema: page_of::<T>, required: true };
         self.answers.push(Answer { status: StatusCode::OK, bodies: vec![body], tagged: false });
         self
     }
@@ -190,8 +190,8 @@ impl Route {
 
     /// It answers the whole of what is asked for as CSV to whoever asks for that by `Accept`.
     pub(super) fn or_as_table(mut self) -> Self {
-        let schema = ObjectBuilder::new().schema_type(Type::String).into();
         if let Some(answer) = self.answers.last_mut() {
+            let schema = || ObjectBuilder::new().schema_type(Type::String).into();
             answer.bodies.push(Body { media_type: "text/csv", schema, required: true });
         }
         self
@@ -233,14 +233,13 @@ impl Route {
 
     /// It reads this body.
     pub(super) fn reads<B: ToSchema>(mut self) -> Self {
-        self.body = Some(Body { media_type: "application/json", schema: self.schema::<B>(), required: true });
+        self.body = Some(self.json::<B>(true));
         self
     }
 
     /// It reads this body, if there is one.
     pub(super) fn may_read<B: ToSchema>(mut self) -> Self {
-        self.body =
-            Some(Body { media_type: "application/json", schema: self.schema::<B>(), required: false });
+        self.body = Some(self.json::<B>(false));
         self
     }
 
@@ -258,22 +257,40 @@ impl Route {
 
     /// It answers this.
     pub(super) fn answers_with<T: ToSchema>(mut self, status: StatusCode, tagged: bool) -> Self {
-        let body = Body { media_type: "application/json", schema: self.schema::<T>(), required: true };
+        let body = self.json::<T>(true);
         self.answers.push(Answer { status, bodies: vec![body], tagged });
         self
     }
 
-    /// A reference to a type's schema, which the document gets.
-    fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
-        T::schemas(&mut self.schemas);
-        self.schemas.push((T::name().into_owned(), T::schema()));
-        utoipa::openapi::Ref::from_schema_name(T::name()).into()
+    /// A type as JSON, whose schema the document gets.
+    fn json<T: ToSchema>(&mut self, required: bool) -> Body {
+        self.schemas.push(describe::<T>);
+        Body { media_type: "application/json", schema: reference_to::<T>, required }
     }
 
     /// Whether a parameter of this name is taken.
     pub(super) fn takes_parameter(&self, name: &str) -> bool {
         self.parameters.iter().any(|parameter| parameter.name == name)
     }
+}
+
+fn describe<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+    T::schemas(schemas);
+    schemas.push((T::name().into_owned(), T::schema()));
+}
+
+fn reference_to<T: ToSchema>() -> RefOr<Schema> {
+    utoipa::openapi::Ref::from_schema_name(T::name()).into()
+}
+
+fn page_of<T: ToSchema>() -> RefOr<Schema> {
+    let cursor = SchemaType::from_iter([Type::String, Type::Null]);
+    ObjectBuilder::new()
+        .property("items", ArrayBuilder::new().items(reference_to::<T>()))
+        .required("items")
+        .property("next_cursor", ObjectBuilder::new().schema_type(cursor))
+        .required("next_cursor")
+        .into()
 }
 
 /// Routes as axum has them.

@@ -6,8 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use lambda_emulator::Function;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use crate::site::{Functions, PATIENCE, Site};
 use crate::wire::Wire;
@@ -32,6 +34,22 @@ async fn a_lone_heartbeat_takes_two_round_trips_on_one_connection_without_named_
         assert_eq!(wire.round_trips() - before, if number == 0 { 3 } else { 2 }, "heartbeat {number}");
     }
     assert_eq!((wire.connections(), wire.named_statements()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_function_asks_for_all_its_keys_before_it_hears_the_first_answer() {
+    let site = Site::new().await;
+    let wire = Wire::open_to(&site.database.url).await;
+    // Wrapped keys, keyset, signing keys.
+    wire.hold_until_asked(3);
+    for name in ["heartbeat", "lease", "auth", "admin"] {
+        let (asked, connections) = (wire.round_trips(), wire.connections());
+        let mut command = site.function(name);
+        command.env("QT_DATABASE_URL", wire.url());
+        let mut function = Function::start(name, [command]).await.unwrap();
+        timeout(PATIENCE, function.ready()).await.expect("it starts").expect("it doesn't end");
+        assert_eq!((wire.round_trips() - asked, wire.connections() - connections), (3, 1), "{name}");
+    }
 }
 
 #[tokio::test]
