@@ -168,6 +168,22 @@ def check_port(port: int):
             sys.exit(f"emulator: port {port} of this machine can't be had: {error.strerror}")
 
 
+def with_cookies(respond):
+    """Lambda makes a Set-Cookie of each of a result's `cookies`. LocalStack leaves them out."""
+
+    def respond_with_cookies(result):
+        response = respond(result)
+        try:
+            answer = json.loads(result.payload)
+        except ValueError:
+            return response
+        for cookie in answer.get("cookies", []) if isinstance(answer, dict) else []:
+            response.headers.add("Set-Cookie", cookie)
+        return response
+
+    return respond_with_cookies
+
+
 def main():
     port = int(sys.argv[1])
     kept = Path(sys.argv[2]).absolute() if len(sys.argv) > 2 else None
@@ -181,6 +197,7 @@ def main():
 
     from localstack.logging.setup import setup_logging_from_config
     from localstack.runtime import current
+    from localstack.services.lambda_ import urlrouter
     from localstack.services.lambda_.invocation import runtime_executor
     from plux import PluginSpec
 
@@ -205,6 +222,7 @@ def main():
         os._exit(0)
 
     runtime_executor.EXECUTOR_PLUGIN_MANAGER.finder = OwnExecutor()
+    urlrouter.lambda_result_to_response = with_cookies(urlrouter.lambda_result_to_response)
     setup_logging_from_config()
     runtime = current.initialize_runtime()
     # The system sends SIGHUP to a group with frozen processes whose parent has died.

@@ -12,6 +12,7 @@ mod keys;
 mod lease;
 mod operator;
 mod problems;
+mod session;
 mod targets;
 mod window;
 
@@ -132,6 +133,9 @@ pub(crate) async fn run(bases: Bases, front: Front, site: Site) {
             sizes_are_bounded,
             what_is_not_there_is_said_so,
             every_function_says_that_it_is_up_and_ready,
+        },
+        session::{
+            an_operator_signs_in_and_his_cookie_opens_what_his_role_may,
         },
         window::{
             a_proof_is_accepted_once,
