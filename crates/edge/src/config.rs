@@ -272,7 +272,7 @@ fn quota(name: &'static str, text: &str) -> Result<Quota, SettingsError> {
         Some(Quota { every_ms: (unit_ms / count).max(1), burst })
     };
     read().ok_or_else(|| {
-        error(name, format!("is {text:?}; it has to be like 50/s burst 3000 (units s, min, h)"))
+        error(name, format!("is {text:?}; it has to be like 50/s burst 3000 (1 to 1000 a unit of s, min or h; burst 1 to 1000000)"))
     })
 }
 

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::config::KeyProvider;
 use crate::keys::Warning;
 use crate::telemetry::told;
-use crate::{Edge, Refusal, answer};
+use crate::{Edge, Refusal, answer, hold};
 
 /// The routes that every process has.
 pub fn router() -> Router<Arc<Edge>> {
@@ -86,9 +86,8 @@ impl Kms {
 const HOLD_PATIENCE: Duration = Duration::from_secs(1);
 
 async fn metrics(State(edge): State<Arc<Edge>>) -> Response {
-    if let Ok(Ok(hold)) = timeout(HOLD_PATIENCE, edge.store.find_hold()).await {
-        edge.metrics.held(hold.map(|hold| hold.until));
-    }
+    // Without the database, what was known of it last.
+    drop(timeout(HOLD_PATIENCE, hold::notice(&edge)).await);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, content_type)], edge.metrics.render()).into_response()
 }

@@ -10,6 +10,7 @@ pub mod config;
 pub mod contact;
 pub mod envelope;
 pub mod health;
+pub mod hold;
 pub mod judge;
 pub mod keys;
 #[cfg(feature = "lambda")]

@@ -146,9 +146,10 @@ impl Metrics {
         self.webhooks.get_or_create(&Attempted { outcome }).inc();
     }
 
-    /// An incident hold is on until then, or none is.
-    pub(crate) fn held(&self, until: Option<i64>) {
-        self.hold.set(until.unwrap_or_default());
+    /// An incident hold is on until then, or none is. Says whether that is news.
+    pub(crate) fn held(&self, until: Option<i64>) -> bool {
+        let until = until.unwrap_or_default();
+        self.hold.set(until) != until
     }
 
     /// So many heartbeats went to the database together.

@@ -44,7 +44,7 @@ pub use session::{
     Credentials, Enrolment, PresentedPassword, RecoveryCodes, Session, TotpAction, TotpAnswer, TotpEnabled,
 };
 pub use signing_key::{Informed, KeyRotation, Keyset, Root, SigningKey, SigningKeys};
-pub use time::{Time, parse_time};
+pub use time::{Time, parse_http_date, parse_time};
 pub use users::{ApiKey, ApiKeyChange, CreatedApiKey, NewApiKey, NewUser, Role, User, UserChange};
 pub use webhook::{CreatedWebhook, Delivery, DeliveryFault, DeliveryStatus, EventType, NewWebhook, Webhook};
 

@@ -36,17 +36,25 @@ ON CONFLICT (hour, operation, outcome, state, rule) DO UPDATE SET heartbeats = c
     ADVANCE (TIMESTAMPTZ) "-- heartbeat_counts.advance
 UPDATE heartbeats_counted SET counted_until = $1 WHERE only_row"
 
-    /// By hour, from $1 on.
-    BY_HOUR (TIMESTAMPTZ) "-- heartbeat_counts.by_hour
+    /// By hour, from $1 on; with $2 those that aren't counted yet, too, as the log has them.
+    BY_HOUR (TIMESTAMPTZ, BOOL) "-- heartbeat_counts.by_hour
 SELECT hour, sum(heartbeats)::int8 AS heartbeats,
        coalesce(sum(heartbeats) FILTER (WHERE outcome = 'refused'), 0)::int8 AS refused,
        coalesce(sum(heartbeats) FILTER (WHERE outcome = 'clone'), 0)::int8 AS clones
-FROM heartbeat_counts WHERE hour >= $1 GROUP BY hour ORDER BY hour"
+FROM (SELECT hour, outcome, heartbeats FROM heartbeat_counts WHERE hour >= $1
+      UNION ALL
+      SELECT date_trunc('hour', at, 'UTC'), outcome, 1 FROM heartbeats
+      WHERE at >= (SELECT CASE WHEN $2 THEN counted_until END FROM heartbeats_counted WHERE only_row)) c
+GROUP BY hour ORDER BY hour"
 
-    /// By rule, from $1 on.
-    BY_RULE (TIMESTAMPTZ) "-- heartbeat_counts.by_rule
-SELECT rule, state, sum(heartbeats)::int8 AS heartbeats FROM heartbeat_counts WHERE hour >= $1 GROUP BY rule, state
-ORDER BY rule"
+    /// By rule, likewise.
+    BY_RULE (TIMESTAMPTZ, BOOL) "-- heartbeat_counts.by_rule
+SELECT rule, state, sum(heartbeats)::int8 AS heartbeats
+FROM (SELECT rule, state, heartbeats FROM heartbeat_counts WHERE hour >= $1
+      UNION ALL
+      SELECT rule, state, 1 FROM heartbeats
+      WHERE at >= (SELECT CASE WHEN $2 THEN counted_until END FROM heartbeats_counted WHERE only_row)) c
+GROUP BY rule, state ORDER BY rule"
 
     /// Forgets hours before $1.
     FORGET (TIMESTAMPTZ) "-- heartbeat_counts.forget
@@ -98,11 +106,12 @@ impl Store {
         }
     }
 
-    /// Heartbeats by hour, from the hour of `from` on. Hours without any are left out.
+    /// Heartbeats by hour, from the hour of `from` on: all of them, or those only that were counted a minute or two ago.
+    /// Hours without any are left out.
     ///
     /// # Errors
     /// When the database isn't available.
-    pub async fn heartbeats_by_hour(&self, from: i64) -> Result<Vec<HourRow>, Error> {
+    pub async fn heartbeats_by_hour(&self, from: i64, all: bool) -> Result<Vec<HourRow>, Error> {
         let hour = |row: &Row| {
             Ok(HourRow {
                 hour: instant(row, "hour")?,
@@ -112,14 +121,14 @@ impl Store {
             })
         };
         let from = Timestamp(from.div_euclid(STRIDE) * STRIDE);
-        rows(&**self.client().await?, &BY_HOUR, &[&from]).await?.iter().map(hour).collect()
+        rows(&**self.client().await?, &BY_HOUR, &[&from, &all]).await?.iter().map(hour).collect()
     }
 
-    /// Heartbeats by the rule that decided, from the hour of `from` on.
+    /// Heartbeats by the rule that decided, from the hour of `from` on, likewise.
     ///
     /// # Errors
     /// When the database isn't available.
-    pub async fn heartbeats_by_rule(&self, from: i64) -> Result<Vec<RuleRow>, Error> {
+    pub async fn heartbeats_by_rule(&self, from: i64, all: bool) -> Result<Vec<RuleRow>, Error> {
         let decided = |row: &Row| {
             Ok(RuleRow {
                 rule: rule(row)?,
@@ -128,7 +137,7 @@ impl Store {
             })
         };
         let from = Timestamp(from.div_euclid(STRIDE) * STRIDE);
-        rows(&**self.client().await?, &BY_RULE, &[&from]).await?.iter().map(decided).collect()
+        rows(&**self.client().await?, &BY_RULE, &[&from, &all]).await?.iter().map(decided).collect()
     }
 
     /// Forgets the counts of what is older than the audit log is kept. Returns how many.

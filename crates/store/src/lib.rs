@@ -95,7 +95,7 @@ pub use keys_wrapped::{Rotation, WrappedKeyRow};
 pub use lease::{LiveLease, LockedLicense};
 pub use leases::{LeaseFilter, LeaseRow};
 pub use license::{LicenseFilter, LicenseRow, NewLicense};
-pub use overview::FallingRow;
+pub use overview::{FallingRow, are_many};
 pub use profile::{ProfileRow, ProfileVersionRow, is_among};
 pub use seats::Seat;
 pub use sessions::{LIFE as SESSION_LIFE, SessionRow};

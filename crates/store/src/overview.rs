@@ -9,7 +9,8 @@ use crate::license::{LicenseRow, license};
 use crate::sql::{Sql, Timestamp, column, instant, row, rows, statements};
 use crate::{Error, Store};
 
-/// Up to so many installs are counted when they are asked for; of more, the last sweep's count is given.
+/// Up to so many installs, and their latest heartbeats, are counted when they are asked for; of more, the last sweep's
+/// count is given.
 const COUNTED_AT_ONCE: i64 = 20_000;
 
 statements! {
@@ -120,8 +121,9 @@ impl Store {
     }
 }
 
-/// Whether they are too many to be counted whenever somebody asks.
-fn are_many(counted: &[(State, i64)]) -> bool {
+/// Whether they are too many to be counted whenever somebody asks, and their latest heartbeats with them.
+#[must_use]
+pub fn are_many(counted: &[(State, i64)]) -> bool {
     counted.iter().map(|(_, installs)| installs).sum::<i64>() > COUNTED_AT_ONCE
 }
 

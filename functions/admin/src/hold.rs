@@ -45,7 +45,6 @@ pub async fn set(operator: &Operator<'_>, wanted: NewHold) -> Result<Hold, Error
         before => States::changed(&shown(before), &after)?,
     };
     operator.finish(change, "hold.set", THE_HOLD, states).await?;
-    tracing::warn!(%until, reason = after.reason, "an incident hold is on: no breach takes an install below grace");
     Ok(after)
 }
 

@@ -32,7 +32,7 @@ pub async fn run(edge: Arc<Edge>) {
     }
 }
 
-/// Judges what time has changed, every half minute, and counts.
+/// Judges what time has changed, every half minute, counts, and looks whether a hold is on.
 pub async fn sweep(edge: Arc<Edge>) {
     let mut times = tokio::time::interval(SWEEP_EVERY);
     times.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -40,6 +40,9 @@ pub async fn sweep(edge: Arc<Edge>) {
         times.tick().await;
         if let Err(error) = edge.store.sweep().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "a sweep failed");
+        }
+        if let Err(error) = edge::hold::notice(&edge).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "it can't be seen whether a hold is on");
         }
     }
 }
@@ -52,10 +55,11 @@ pub async fn scheduled(edge: Arc<Edge>) -> Result<(), Refusal> {
     // Reads the keys, and so moves on what is due of them.
     let keys = edge.keys.current(&edge).await.map(drop);
     let swept = within(edge.store.sweep()).await;
+    let noticed = within(edge::hold::notice(&edge)).await;
     let delivered = deliver(&edge).await;
     let kept = within(once(&edge)).await;
     keys?;
-    swept.and(delivered).and(kept).map_err(Refusal::from)
+    swept.and(noticed).and(delivered).and(kept).map_err(Refusal::from)
 }
 
 async fn deliver(edge: &Arc<Edge>) -> Result<(), Error> {

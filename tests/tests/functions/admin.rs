@@ -7,6 +7,7 @@ mod bulk;
 mod conventions;
 mod dry_run;
 mod explained;
+mod function;
 mod heartbeats;
 mod hold;
 mod import;
@@ -22,6 +23,8 @@ mod webhook_delivering;
 mod webhook_targets;
 mod webhooks;
 
+use std::sync::Arc;
+
 use ::admin::password::Password;
 use ::admin::{Operator, api_key, user};
 use axum::body::Body;
@@ -32,6 +35,8 @@ use serde_json::{Value, json};
 
 use crate::World;
 
+pub(crate) use function::AdminFunction;
+
 /// The password of whomever a test makes.
 pub(crate) const PASSWORD: &str = "as long as twelve";
 
@@ -39,13 +44,14 @@ pub(crate) const PASSWORD: &str = "as long as twelve";
 #[derive(Clone)]
 pub(crate) struct Client {
     server: TestEdge,
+    function: Arc<AdminFunction>,
     headers: Vec<(&'static str, String)>,
 }
 
 impl World {
     /// Nobody that is known.
     pub(crate) fn nobody(&self) -> Client {
-        Client { server: self.server.clone(), headers: Vec::new() }
+        Client { server: self.server.clone(), function: self.function.clone(), headers: Vec::new() }
     }
 
     /// A script with a key of this role.
@@ -114,7 +120,16 @@ impl Client {
             request = request.header("content-type", "application/json");
             Body::from(body.to_string())
         };
-        self.server.send(request.body(body).unwrap()).await
+        self.send(request.body(body).unwrap()).await
+    }
+
+    /// Sends a request as it is: to this process, or to the Lambda binary.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        if function::is_chosen() {
+            self.function.send(&self.server, request).await
+        } else {
+            self.server.send(request).await
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -23,6 +23,8 @@ mod restore;
 mod rotation;
 mod seats;
 
+use std::sync::Arc;
+
 use edge::testing::{TestAgent, TestEdge, TestMachine};
 use store::testing::{TestDatabase, TestLicense};
 
@@ -30,6 +32,8 @@ use store::testing::{TestDatabase, TestLicense};
 struct World {
     database: TestDatabase,
     server: TestEdge,
+    /// The admin function's Lambda binary over the same database, for tests that were asked to call that.
+    function: Arc<admin::AdminFunction>,
     license: TestLicense,
 }
 
@@ -42,7 +46,7 @@ impl World {
         let database = TestDatabase::new().await;
         let license = database.license(1, knobs, max_installs).await;
         let server = server(&database, 1).await;
-        Self { database, server, license }
+        Self { database, server, function: Arc::default(), license }
     }
 
     /// Activates machine `number`.

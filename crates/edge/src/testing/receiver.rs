@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use http::header::LOCATION;
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use http::header::{LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -20,6 +20,7 @@ pub struct Receiver {
     address: SocketAddr,
     received: Arc<watch::Sender<Vec<Received>>>,
     answers: Arc<Mutex<VecDeque<Option<u16>>>>,
+    puts_off: Arc<Mutex<Option<String>>>,
 }
 
 /// A message, as it came.
@@ -65,8 +66,8 @@ impl Receiver {
     pub async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let receiver =
-            Self { address, received: Arc::new(watch::Sender::new(Vec::new())), answers: Arc::default() };
+        let received = Arc::new(watch::Sender::new(Vec::new()));
+        let receiver = Self { address, received, answers: Arc::default(), puts_off: Arc::default() };
         let router = Router::new().fallback(take).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         receiver
@@ -85,6 +86,11 @@ impl Receiver {
     /// Has the next messages answered with these, `None` with nothing ever; further ones with 204.
     pub fn answer_with(&self, answers: impl IntoIterator<Item = Option<u16>>) {
         self.answers().extend(answers);
+    }
+
+    /// Has further messages answered with this `Retry-After`, too.
+    pub fn put_off(&self, retry_after: &str) {
+        *self.puts_off.lock().unwrap_or_else(PoisonError::into_inner) = Some(retry_after.to_owned());
     }
 
     /// Everything that came.
@@ -120,5 +126,8 @@ async fn take(State(receiver): State<Receiver>, request: Request) -> Response {
     let answer = receiver.answers().pop_front().unwrap_or(Some(204));
     let Some(status) = answer else { return std::future::pending().await };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, [(LOCATION, format!("http://{}/elsewhere", receiver.address))]).into_response()
+    let location = [(LOCATION, format!("http://{}/elsewhere", receiver.address))];
+    let put_off = receiver.puts_off.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let put_off = AppendHeaders(put_off.map(|after| (RETRY_AFTER, after)));
+    (status, location, put_off).into_response()
 }

@@ -51,6 +51,13 @@ pub fn parse_time(text: &str) -> Option<i64> {
     (0..=LAST).contains(&seconds).then_some(seconds)
 }
 
+/// Reads a date of HTTP (RFC 9110 section 5.6.7), in the form that is sent today.
+pub fn parse_http_date(text: &str) -> Option<i64> {
+    let date = text.strip_suffix(" GMT")?;
+    let date = jiff::fmt::rfc2822::parse(&format!("{date} +0000")).ok()?;
+    Some(date.timestamp().as_second())
+}
+
 #[cfg(feature = "openapi")]
 mod schema {
     use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};

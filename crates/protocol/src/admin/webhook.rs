@@ -15,8 +15,9 @@ const EVENTS: &str = "an event: install.state_changed, install.clone_suspected, 
                       license.suspended, license.resumed, license.revoked, license.ended, signing_key.rotated, \
                       signing_key.tainted, or * for all of them";
 
+// A word is a `tt`: within a `literal`'s invisible group the derive of the schema doesn't see it.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $expected:expr => { $($(#[$word_doc:meta])* $word:ident = $text:literal,)+ }) => {
+    ($(#[$doc:meta])* $name:ident, $expected:expr => { $($(#[$word_doc:meta])* $word:ident = $text:tt,)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -66,10 +66,12 @@ impl Call {
             Access::Public | Access::SignIn => Caller::Nobody,
             Access::SignedIn | Access::Role(_) => Caller::of(&edge, request.headers()).await?,
         };
-        let is_safe = matches!(route.verb, "get");
+        if route.access != Access::Public {
+            require_origin(&edge, request.headers())?;
+        }
         let from_browser = matches!(caller, Caller::Person(_)) || route.access == Access::SignIn;
-        if from_browser {
-            require_site(&edge, request.headers(), is_safe)?;
+        if from_browser && route.verb != "get" {
+            require_site(request.headers())?;
         }
         require_role(route.access, caller.role())?;
         let params = request.extract_parts::<RawPathParams>().await.ok();
@@ -245,13 +247,19 @@ pub(crate) fn nothing() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// A browser sends the cookie along whoever's page asks it to. So what the cookie alone allows has to come from the
-/// site's own origin, and what changes anything has to carry a header that no form and no foreign page can send.
-fn require_site(edge: &Edge, headers: &HeaderMap, is_safe: bool) -> Result<(), Refusal> {
+/// Only a browser sends an origin. Whoever's page it shows, and whatever that calls with: it has to be one of those that
+/// may.
+fn require_origin(edge: &Edge, headers: &HeaderMap) -> Result<(), Refusal> {
     if origin::of(headers, &edge.settings.admin_origins) == Origin::Foreign {
         return Err(Refusal::forbidden("The request comes from another origin than the admin site's."));
     }
-    if !is_safe && headers.get(&REQUESTED_WITH).is_none_or(|value| value != "qubictether") {
+    Ok(())
+}
+
+/// A browser sends the cookie along whoever's page asks it to. So what changes anything by it has to carry a header that
+/// no form and no foreign page can send.
+fn require_site(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.get(&REQUESTED_WITH).is_none_or(|value| value != "qubictether") {
         return Err(Refusal::forbidden("Send X-Requested-With: qubictether with what changes anything."));
     }
     Ok(())

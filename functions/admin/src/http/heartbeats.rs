@@ -10,6 +10,7 @@ use futures_util::stream;
 use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use policy::{Rule, State};
+use protocol::InstallId;
 use protocol::admin::Heartbeat;
 use store::HeartbeatFilter;
 use uuid::Uuid;
@@ -54,12 +55,13 @@ pub(super) async fn list(call: Call) -> Result<Response, Refusal> {
         license_id: call.query.parsed("license_id", "a UUID"),
         ..filter(&call.query)
     };
-    answer(call, filter).await
+    answer(call, filter, None).await
 }
 
 pub(super) async fn of_install(call: Call) -> Result<Response, Refusal> {
-    let filter = HeartbeatFilter { install_id: Some(call.id()?), ..filter(&call.query) };
-    answer(call, filter).await
+    let id = call.id()?;
+    let filter = HeartbeatFilter { install_id: Some(id), ..filter(&call.query) };
+    answer(call, filter, Some(id)).await
 }
 
 fn filter(query: &Query) -> HeartbeatFilter {
@@ -74,9 +76,13 @@ fn filter(query: &Query) -> HeartbeatFilter {
     }
 }
 
-async fn answer(call: Call, filter: HeartbeatFilter) -> Result<Response, Refusal> {
+async fn answer(call: Call, filter: HeartbeatFilter, of: Option<InstallId>) -> Result<Response, Refusal> {
     let asked = call.query.page::<(i64, Uuid)>();
     call.query.finish()?;
+    if let Some(id) = of {
+        let found = call.edge.store.find_install(id).await.map_err(Error::from)?;
+        found.ok_or_else(|| Error::not_found("install", &id))?;
+    }
     if wants_table(&call.headers) {
         return Ok(table(call.edge.clone(), filter));
     }
@@ -84,10 +90,19 @@ async fn answer(call: Call, filter: HeartbeatFilter) -> Result<Response, Refusal
     Ok(Call::page(&asked, rows, |row| (row.at.0, *row.id.as_uuid())))
 }
 
+/// Whether `Accept` names `text/csv`, and wants JSON no more than that (RFC 9110 section 12.5.1).
 fn wants_table(headers: &HeaderMap) -> bool {
-    let texts = headers.get_all(ACCEPT).iter().filter_map(|header| header.to_str().ok());
-    let mut kinds = texts.flat_map(|text| text.split(',')).filter_map(|kind| kind.split(';').next());
-    kinds.any(|kind| kind.trim().eq_ignore_ascii_case("text/csv"))
+    let quality = |wanted: &str| {
+        let texts = headers.get_all(ACCEPT).iter().filter_map(|header| header.to_str().ok());
+        texts.flat_map(|text| text.split(',')).find_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let is_wanted = parts.next()?.eq_ignore_ascii_case(wanted);
+            let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+            is_wanted.then(|| weight.map_or(1.0, |weight| weight.parse::<f32>().unwrap_or(1.0)))
+        })
+    };
+    let json = ["application/json", "application/*", "*/*"].into_iter().find_map(quality);
+    quality("text/csv").is_some_and(|table| table > 0.0 && table >= json.unwrap_or_default())
 }
 
 /// Everything that is asked for, read and sent a stride at a time (RFC 4180). It breaks off where the database does.
@@ -143,7 +158,30 @@ fn field(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::field;
+    use http::HeaderMap;
+    use http::header::ACCEPT;
+
+    use super::{field, wants_table};
+
+    #[test]
+    fn a_table_is_wanted_where_it_is_named_and_json_is_wanted_no_more() {
+        for (accept, is_table) in [
+            (vec!["text/csv"], true),
+            (vec!["TEXT/CSV; charset=utf-8; q=0.2"], true),
+            (vec!["application/json;q=0.5", "text/csv"], true),
+            (vec!["text/csv, */*"], true),
+            (vec!["text/csv, application/json"], true),
+            (vec![], false),
+            (vec!["*/*"], false),
+            (vec!["text/csv;q=0"], false),
+            (vec!["application/json, text/csv;q=0.5"], false),
+            (vec!["text/csv;q=0.5, application/*;q=0.8"], false),
+            (vec!["text/csv;q=0.9, */*"], false),
+        ] {
+            let headers: HeaderMap = accept.iter().map(|text| (ACCEPT, text.parse().unwrap())).collect();
+            assert_eq!(wants_table(&headers), is_table, "{accept:?}");
+        }
+    }
 
     #[test]
     fn what_an_agent_chose_is_neither_a_column_nor_a_formula() {

@@ -1,7 +1,7 @@
 //! `/hold`: the incident hold.
 
 use axum::response::Response;
-use edge::{Refusal, answer};
+use edge::{Edge, Refusal, answer};
 use http::StatusCode;
 use protocol::admin::NewHold;
 
@@ -14,10 +14,18 @@ pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
 
 pub(super) async fn set(call: Call) -> Result<Response, Refusal> {
     let wanted = call.body(NewHold::read)?;
-    Ok(answer::json(StatusCode::OK, &hold::set(&call.operator()?, wanted).await?))
+    let set = hold::set(&call.operator()?, wanted).await?;
+    told(&call.edge).await;
+    Ok(answer::json(StatusCode::OK, &set))
 }
 
 pub(super) async fn end(call: Call) -> Result<Response, Refusal> {
     hold::end(&call.operator()?).await?;
+    told(&call.edge).await;
     Ok(call::nothing())
+}
+
+/// Has this process say so at once. Where it can't, it says so with its next sweep, as every other one does.
+async fn told(edge: &Edge) {
+    drop(edge::hold::notice(edge).await);
 }

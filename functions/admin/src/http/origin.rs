@@ -1,13 +1,10 @@
 //! From where browsers may call: the site's own origin, and those that the operator names.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use edge::{Edge, Refusal};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use protocol::problem::Code;
@@ -48,15 +45,16 @@ pub(super) fn allow(origin: Origin, mut response: Response) -> Response {
     response
 }
 
-/// What a browser asks before it lets a page of another origin call.
-pub(super) async fn preflight(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
-    let origin = of(&headers, &edge.settings.admin_origins);
+/// What a browser asks before it lets a page of another origin call a path of these methods.
+pub(super) fn preflight(edge: &Edge, headers: &HeaderMap, methods: HeaderValue) -> Response {
+    let origin = of(headers, &edge.settings.admin_origins);
     if !matches!(origin, Origin::Allowed(_)) {
-        return Refusal::new(Code::MethodNotAllowed, "This path has other methods.").into_response();
+        let refusal =
+            Refusal::new(Code::MethodNotAllowed, "This path has other methods; see the Allow header.");
+        return ([(ALLOW, methods)], refusal).into_response();
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
-    let methods = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
     let names = "Authorization, Content-Type, Idempotency-Key, If-Match, X-Requested-With";
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(names));

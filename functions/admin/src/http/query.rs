@@ -121,9 +121,7 @@ impl Query {
 
     /// What is searched for.
     pub(crate) fn words(&self, name: &str) -> Option<store::Words> {
-        self.read_as(name, "words of letters and digits", |text| {
-            store::Words::parse(text).filter(|_| text.chars().count() <= 200)
-        })
+        self.short_text(name).map(|text| store::Words::parse(&text))
     }
 
     /// Where a list goes on, and how far.

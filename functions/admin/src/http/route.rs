@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use edge::{Edge, Refusal};
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use protocol::admin::Role;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::SchemaType;
@@ -297,14 +297,27 @@ fn page_of<T: ToSchema>() -> RefOr<Schema> {
 pub(super) fn router(routes: Vec<Route>) -> Router<Arc<Edge>> {
     let passwords = Arc::new(Passwords::default());
     let mut paths: BTreeMap<&'static str, MethodRouter<Arc<Edge>>> = BTreeMap::new();
+    let mut verbs: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     for route in routes {
         let path = route.path;
-        let methods = paths.remove(path).unwrap_or_else(|| on(MethodFilter::OPTIONS, origin::preflight));
+        verbs.entry(path).or_default().push(route.verb.to_uppercase());
+        let methods = paths.remove(path).unwrap_or_default();
         paths.insert(path, on_route(methods, route, &passwords));
+    }
+    for (path, verbs) in verbs {
+        let methods = paths.remove(path).unwrap_or_default();
+        paths.insert(path, methods.merge(on_options(&verbs)));
     }
     paths
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(&format!("{BASE}{path}"), methods))
+}
+
+fn on_options(verbs: &[String]) -> MethodRouter<Arc<Edge>> {
+    let methods = HeaderValue::from_str(&verbs.join(", ")).expect("methods are plain letters");
+    on(MethodFilter::OPTIONS, async move |State(edge): State<Arc<Edge>>, headers: HeaderMap| {
+        origin::preflight(&edge, &headers, methods)
+    })
 }
 
 fn on_route(

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use super::send::Sender;
+use super::send::{Answer, Sender};
 
 /// How often it is looked for what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,6 +30,9 @@ const TRIES: i32 = 10;
 /// How long the second attempt waits after the first one, seconds; each further one three times as long as that before
 /// it: ten attempts within about 27 hours.
 const FIRST_WAIT: u64 = 10;
+
+/// For how long a target may put the next attempt off by `Retry-After`, seconds.
+const LONGEST_PUT_OFF: i64 = 86_400;
 
 /// Delivers what becomes due, until `stop` says so; then finishes what is under way.
 pub async fn deliver(edge: Arc<Edge>, sender: Arc<Sender>, mut stop: watch::Receiver<bool>) {
@@ -136,24 +139,32 @@ async fn deliver_to(
 async fn settle(
     edge: &Edge,
     message: &TakenDelivery,
-    answered: Result<u16, DeliveryFault>,
+    answered: Result<Answer, DeliveryFault>,
 ) -> Result<(), store::Error> {
-    let attempted = match judged(answered) {
+    let status = answered.map(|answer| answer.status);
+    let attempted = match judged(status) {
         Ok(()) => Attempted::Delivered,
         Err(DeliveryFault::Gone) => Attempted::Gone,
         Err(fault) => match wait_after(message.tries, edge.store.random()) {
-            Some(wait) => Attempted::Again(fault, edge.now() + wait),
+            Some(wait) => Attempted::Again(fault, put_off(answered.ok(), edge.now(), wait)),
             None => Attempted::GivenUp(fault),
         },
     };
-    edge.metrics.attempted(judged(answered).err().map_or("delivered", DeliveryFault::as_str));
+    edge.metrics.attempted(judged(status).err().map_or("delivered", DeliveryFault::as_str));
     let (webhook, delivery) = (message.webhook_id, message.id);
     match attempted {
         Attempted::Delivered | Attempted::Again(..) => {}
         Attempted::GivenUp(error) => tracing::warn!(%webhook, %delivery, %error, "a delivery is given up"),
         Attempted::Gone => tracing::warn!(%webhook, "a webhook is disabled: its target answered 410"),
     }
-    edge.store.settle_delivery(message, answered.ok(), attempted).await
+    edge.store.settle_delivery(message, status.ok(), attempted).await
+}
+
+/// When it is attempted again: after `wait` seconds, or later where a target that has too much to do asks for it.
+fn put_off(answer: Option<Answer>, now: i64, wait: i64) -> i64 {
+    let busy = answer.filter(|answer| matches!(answer.status, 429 | 503));
+    let not_before = busy.and_then(|answer| answer.not_before).unwrap_or(now);
+    (now + wait).max(not_before.min(now + LONGEST_PUT_OFF))
 }
 
 /// What an answer means.
@@ -190,6 +201,20 @@ mod tests {
         assert!((20..=34).contains(&hours), "{hours} h");
         assert_eq!(wait_after(TRIES, &random), None);
         assert_eq!(wait_after(i32::MAX, &random), None);
+    }
+
+    #[test]
+    fn a_target_puts_the_next_attempt_off_by_a_day_at_most_and_never_brings_it_forward() {
+        let at = |status, not_before| put_off(Some(Answer { status, not_before }), 1_000, 10);
+        for status in [429, 503] {
+            assert_eq!(at(status, None), 1_010);
+            assert_eq!(at(status, Some(0)), 1_010);
+            assert_eq!(at(status, Some(1_005)), 1_010);
+            assert_eq!(at(status, Some(1_600)), 1_600);
+            assert_eq!(at(status, Some(i64::MAX)), 1_000 + 86_400);
+        }
+        assert_eq!(at(500, Some(1_600)), 1_010, "another has no say");
+        assert_eq!(put_off(None, 1_000, 10), 1_010);
     }
 
     #[test]

@@ -14,12 +14,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, Request};
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use protocol::admin::DeliveryFault;
+use protocol::admin::{DeliveryFault, parse_http_date};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use sha2::Sha256;
@@ -74,6 +74,15 @@ impl Network for Internet {
     }
 }
 
+/// What a target answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Its status.
+    pub(super) status: u16,
+    /// When it may be asked again at the earliest, Unix seconds, where it says so: `Retry-After`.
+    pub(super) not_before: Option<i64>,
+}
+
 /// Sends messages to webhooks' targets.
 pub struct Sender {
     network: Arc<dyn Network>,
@@ -93,26 +102,26 @@ impl Sender {
         Self { network, allows_private, tls: OnceLock::new() }
     }
 
-    /// Sends a message at `now`. Returns the status of the answer.
-    pub(super) async fn send(&self, message: &TakenDelivery, now: i64) -> Result<u16, DeliveryFault> {
+    /// Sends a message at `now`. Returns what is answered.
+    pub(super) async fn send(&self, message: &TakenDelivery, now: i64) -> Result<Answer, DeliveryFault> {
         timeout(PATIENCE, self.exchange(message, now)).await.unwrap_or(Err(DeliveryFault::TimedOut))
     }
 
-    async fn exchange(&self, message: &TakenDelivery, now: i64) -> Result<u16, DeliveryFault> {
+    async fn exchange(&self, message: &TakenDelivery, now: i64) -> Result<Answer, DeliveryFault> {
         // What was taken when it was made may be refused by now: the setting has changed.
         let target =
             Target::parse(&message.url, self.allows_private).map_err(|_| DeliveryFault::AddressRefused)?;
         let stream = self.connect(&target).await?;
         let request = request(&target, message, now).ok_or(DeliveryFault::NoAnswer)?;
         if !target.is_tls {
-            return ask(stream, request).await;
+            return ask(stream, request, now).await;
         }
         let name = match target.host {
             Host::Name(name) => ServerName::try_from(name).map_err(|_| DeliveryFault::TlsFailed)?,
             Host::Address(address) => ServerName::from(address),
         };
         let connected = self.tls.get_or_init(tls).connect(name, stream).await;
-        ask(connected.map_err(|_| DeliveryFault::TlsFailed)?, request).await
+        ask(connected.map_err(|_| DeliveryFault::TlsFailed)?, request, now).await
     }
 
     /// A connection to the first address of the target that takes one.
@@ -145,14 +154,25 @@ impl Sender {
 async fn ask(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
-) -> Result<u16, DeliveryFault> {
+    now: i64,
+) -> Result<Answer, DeliveryFault> {
     let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
     let (mut asking, connection) = handshake.map_err(|_| DeliveryFault::NoAnswer)?;
     // Ends with this set, whatever the target goes on sending.
     let mut driving = JoinSet::new();
     driving.spawn(connection);
     let answer = asking.send_request(request).await.map_err(|_| DeliveryFault::NoAnswer)?;
-    Ok(answer.status().as_u16())
+    let not_before =
+        answer.headers().get(RETRY_AFTER).and_then(|after| retry_after(after.to_str().ok()?, now));
+    Ok(Answer { status: answer.status().as_u16(), not_before })
+}
+
+/// What `Retry-After` says at `now`: seconds, or a date (RFC 9110 section 10.2.3).
+fn retry_after(text: &str, now: i64) -> Option<i64> {
+    match text.parse::<u32>() {
+        Ok(seconds) => Some(now.saturating_add(i64::from(seconds))),
+        Err(_) => parse_http_date(text),
+    }
 }
 
 fn request(target: &Target, message: &TakenDelivery, now: i64) -> Option<Request<Full<Bytes>>> {
@@ -193,7 +213,24 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
 
-    use super::signature;
+    use super::{retry_after, signature};
+
+    #[test]
+    fn a_target_says_when_it_may_be_asked_again_in_seconds_or_by_a_date() {
+        for (text, at) in [
+            ("0", Some(1_000)),
+            ("120", Some(1_120)),
+            ("4294967295", Some(4_294_968_295)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
+            ("4294967296", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(retry_after(text, 1_000), at, "{text}");
+        }
+    }
 
     /// The example of the specification's reference implementations.
     #[test]

@@ -205,6 +205,10 @@ async fn a_stolen_cookie_is_refused_without_the_header_and_from_another_origin_e
         let same = person.clone().with("origin", "http://127.0.0.1:8080");
         assert_ne!(route.call(&same).await, "403 forbidden", "{name}");
     }
+    let script = world.script(Role::Owner).await;
+    let foreign = script.clone().with("origin", "https://evil.example.com");
+    assert_eq!(foreign.get("/licenses").await.word(), "403 forbidden", "nor may a foreign page use a key");
+    assert_eq!(script.with("origin", "http://127.0.0.1:8080").get("/licenses").await.status, 200);
 }
 
 #[tokio::test]

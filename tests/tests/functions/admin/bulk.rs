@@ -1,5 +1,7 @@
 //! Something done to many installs of a license: to all of them or to none.
 
+use std::sync::Arc;
+
 use protocol::InstallId;
 use protocol::admin::Role;
 use serde_json::{Value, json};
@@ -124,7 +126,8 @@ async fn bulk_calls_and_beats_at_once_over_two_servers_are_all_answered() {
     let world = World::with("{}", 200).await;
     let operator = world.script(Role::Operator).await;
     let other = server(&world.database, 2).await;
-    let operator_of_other = super::Client { server: other.clone(), headers: operator.headers.clone() };
+    let operator_of_other =
+        super::Client { server: other.clone(), function: Arc::default(), headers: operator.headers.clone() };
     let mut agents = Vec::new();
     for number in 0..40 {
         agents.push(world.agent(number).await);

@@ -59,6 +59,63 @@ async fn parameters_that_are_unknown_bad_or_there_twice_are_named() {
 }
 
 #[tokio::test]
+async fn what_has_no_words_is_found_nowhere_and_is_no_error() {
+    let world = World::new().await;
+    world.agent(1).await;
+    let viewer = world.script(Role::Viewer).await;
+    for list in ["/licenses", "/installs"] {
+        assert_eq!(viewer.get(list).await.json()["items"].as_array().unwrap().len(), 1, "{list}");
+        for text in ["%25", "_", "%27%22%5C", "+"] {
+            let found = viewer.get(&format!("{list}?q={text}")).await;
+            assert_eq!((found.status, &found.json()["items"]), (200, &json!([])), "{list} {text}");
+        }
+        for text in [String::new(), "%00".to_owned(), "a".repeat(201)] {
+            let refused = viewer.get(&format!("{list}?q={text}")).await;
+            assert_eq!(pointers(&refused), ["/q"], "{list} {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_document_has_words_as_they_are_written() {
+    fn enumerations(value: &Value, all: &mut Vec<Value>) {
+        if let Some(words) = value["enum"].as_array() {
+            all.extend(words.iter().cloned());
+        }
+        let parts = value.as_object().into_iter().flat_map(serde_json::Map::values);
+        parts.chain(value.as_array().into_iter().flatten()).for_each(|part| enumerations(part, all));
+    }
+    let world = World::new().await;
+    let document = world.nobody().get("/openapi.json").await.json();
+    let mut words = Vec::new();
+    enumerations(&document, &mut words);
+    let is_one = |word: &&Value| {
+        let text = word.as_str().unwrap_or_default();
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || b"_.".contains(&byte))
+    };
+    assert_eq!(words.iter().find(|word| !is_one(word)), None);
+    for word in ["license.resumed", "delivered", "tls_failed", "fingerprint_drift", "command_line"] {
+        assert!(words.contains(&json!(word)), "{word}");
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_a_path_does_not_have_is_told_which_it_has() {
+    let world = World::new().await;
+    let owner = world.script(Role::Owner).await;
+    for (method, path, methods) in [
+        (Method::PUT, "/licenses", "GET,HEAD,POST,OPTIONS"),
+        (Method::OPTIONS, "/licenses", "GET, POST"),
+        (Method::OPTIONS, "/hold", "GET, PUT, DELETE"),
+    ] {
+        let refused = owner.call(method.clone(), path, &Value::Null).await;
+        assert_eq!(refused.word(), "405 method_not_allowed", "{method} {path}");
+        assert_eq!(refused.headers["allow"], methods, "{method} {path}");
+    }
+    assert_eq!(owner.call(Method::HEAD, "/licenses", &Value::Null).await.status, 200);
+}
+
+#[tokio::test]
 async fn what_was_made_under_a_key_is_answered_again_and_made_once() {
     let world = World::new().await;
     let owner = world.script(Role::Owner).await;
@@ -80,6 +137,8 @@ async fn what_was_made_under_a_key_is_answered_again_and_made_once() {
         first.json()["id"],
         "each caller has his own keys"
     );
+    let profile = json!({ "name": "report", "knobs": {} });
+    assert_eq!(once.post("/profiles", &profile).await.status, 201, "and each path its own");
     world.pass(86_400);
     assert_ne!(
         once.post("/api-keys", &body).await.json()["id"],
@@ -144,7 +203,7 @@ async fn bodies_are_read_as_agents_bodies_are_up_to_a_mebibyte() {
         for (name, value) in &owner.headers {
             request = request.header(*name, value);
         }
-        world.server.send(request.body(body.into()).unwrap()).await.word()
+        owner.send(request.body(body.into()).unwrap()).await.word()
     };
     let json = "application/json";
     let padded = |length: usize| {

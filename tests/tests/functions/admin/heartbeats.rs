@@ -32,6 +32,8 @@ async fn contacts_are_listed_the_newest_first_by_whose_and_what_and_when() {
     assert_eq!(listed(&viewer, &of_one, "counter").await, [1, 0]);
     let path = format!("/installs/{}/heartbeats", one.install);
     assert_eq!(viewer.get(&path).await.json(), viewer.get(&format!("/heartbeats?{of_one}")).await.json());
+    let nobody = viewer.get("/installs/0192f0a1-7c3b-7d52-9e0a-5b1c2d3e4f50/heartbeats").await;
+    assert_eq!(nobody.word(), "404 not_found", "of an install that isn't there");
     assert_eq!(listed(&viewer, "state=warned", "install_id").await, [json!(two.install)]);
     assert_eq!(listed(&viewer, "rule=13", "reason").await, ["clock_skew"]);
     assert_eq!(listed(&viewer, "rule=13&state=grace", "reason").await, [""; 0]);
@@ -95,8 +97,14 @@ async fn the_overview_counts_states_hours_and_rules_and_names_what_is_about_to_e
     }
     let path = format!("/licenses/{}", world.license.id);
     operator.patch(&path, &json!(1), &json!({ "expires_at": "2026-09-30T00:00:00Z" })).await;
+    let at_once = operator.get("/overview").await.json();
     world.pass(120);
     let overview = operator.get("/overview").await.json();
+    assert_eq!(
+        (&at_once["heartbeats"], &at_once["decisions"]),
+        (&overview["heartbeats"], &overview["decisions"]),
+        "what isn't counted yet is there, and once"
+    );
     let count = |state: &str| {
         let all = overview["installs"].as_array().unwrap();
         all.iter().find(|count| count["state"] == state).unwrap()["installs"].clone()

@@ -163,6 +163,6 @@ async fn licenses_are_listed_by_what_they_are_and_found_by_words() {
     assert_eq!(customers("q=mil+cad").await, ["Miller Inc"], "all words");
     assert_eq!(customers("q=ller").await, [""; 0]);
     assert_eq!(customers("status=revoked").await, [""; 0]);
-    let refused = operator.get("/licenses?q=%26&status=x&product=!&profile_id=1").await;
+    let refused = operator.get("/licenses?q=&status=x&product=!&profile_id=1").await;
     assert_eq!(pointers(&refused), ["/product", "/status", "/profile_id", "/q"]);
 }

@@ -72,6 +72,31 @@ async fn a_target_that_fails_is_tried_again_on_waits_that_grow_and_given_up_afte
 }
 
 #[tokio::test]
+async fn a_target_that_has_too_much_to_do_is_left_alone_for_as_long_as_it_asks_up_to_a_day() {
+    let world = World::with_webhooks("{}").await;
+    let owner = world.script(Role::Owner).await;
+    let receiver = Receiver::open().await;
+    let webhook = listen(&owner, &receiver, &["*"]).await;
+    act(&owner, &format!("/webhooks/{}/ping", webhook["id"].as_str().unwrap())).await;
+    for (status, after, wait) in
+        [(503, "600", 600), (429, "Mon, 21 Sep 2026 14:35:23 GMT", 600), (503, "1000000", 86_400)]
+    {
+        receiver.answer_with([Some(status)]);
+        receiver.put_off(after);
+        deliver(&world.server).await;
+        let next = deliveries(&owner, &webhook, "").await[0]["next_attempt_at"].clone();
+        let next = protocol::admin::parse_time(next.as_str().unwrap()).unwrap();
+        assert_eq!(next - world.server.edge.now(), wait, "{status} {after}");
+        world.pass(wait - 1);
+        deliver(&world.server).await;
+        assert_eq!(deliveries(&owner, &webhook, "status=delivered").await, [Value::Null; 0], "not before");
+        world.pass(1);
+    }
+    deliver(&world.server).await;
+    assert_eq!(deliveries(&owner, &webhook, "status=delivered").await[0]["attempts"], 4);
+}
+
+#[tokio::test]
 async fn a_target_that_says_that_it_is_gone_is_told_nothing_more() {
     let world = World::with_webhooks("{}").await;
     let owner = world.script(Role::Owner).await;

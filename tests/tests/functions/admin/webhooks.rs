@@ -28,7 +28,7 @@ impl World {
         let database = TestDatabase::new().await;
         let license = database.license(1, knobs, 5).await;
         let server = server_with(&database, 1, &ALLOW).await;
-        Self { database, server, license }
+        Self { database, server, function: Arc::default(), license }
     }
 }
 
