@@ -18,6 +18,9 @@ use crate::{
 /// What a browser is to run, too.
 const FOR_WASM: [&str; 3] = ["policy", "protocol", "jose-jwt"];
 
+/// The tests of the admin API, which are run once more at its Lambda binary.
+const OF_ADMIN: &str = "admin::";
+
 /// Runs the tests whose name contains the filter; without one all, and the lints and browser builds.
 pub(crate) fn test(config: &Config, filter: Option<&str>) -> Report {
     let mut setup = setup::all(config);
@@ -78,7 +81,17 @@ fn tests(config: &Config, setup: &Setup, cluster: &Cluster, filter: Option<&str>
         command.env("QT_JOSE", jose);
     }
     announce(&line(&command));
-    stream(&mut command)
+    let mut tally = stream(&mut command)?;
+    if filter.is_none_or(|filter| filter.starts_with("admin")) {
+        let of_admin =
+            ["test", "--package", "conformance", "--test", "functions", filter.unwrap_or(OF_ADMIN)];
+        let mut again = cargo(config, of_admin);
+        again.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        again.env("QT_ADMIN_FUNCTION", "lambda");
+        announce(&format!("once more, the admin API at its Lambda binary: {}", line(&again)));
+        tally += stream(&mut again)?;
+    }
+    Ok(tally)
 }
 
 /// Runs the tests, shows what they print, and sums what their runners say.
