@@ -102,7 +102,7 @@ const fn remedy(error: &Error) -> &'static str {
         Error::Keyset(TokenError::UnknownKey) => {
             "is this the right server? compare --root-key with the root key that its operator has"
         }
-        Error::Keyset(TokenError::Issuer) | Error::Token(TokenError::Issuer) => {
+        Error::Keyset(TokenError::Issuer(_)) | Error::Token(TokenError::Issuer(_)) => {
             "the server's public URL has to be --server's, or else be given as --issuer"
         }
         Error::Token(TokenError::Audience) => "compare --product with what the license is for",
@@ -169,8 +169,8 @@ mod tests {
         let answered = |status, code| Error::Problem { status, code, retry_after: None };
         for (error, names) in [
             (Error::Keyset(TokenError::UnknownKey), "--root-key"),
-            (Error::Keyset(TokenError::Issuer), "--issuer"),
-            (Error::Token(TokenError::Issuer), "--issuer"),
+            (Error::Keyset(TokenError::Issuer("http://its.own".into())), "http://its.own"),
+            (Error::Token(TokenError::Issuer("http://its.own".into())), "--issuer"),
             (Error::Token(TokenError::Audience), "--product"),
             (answered(301, None), "redirect"),
             (answered(404, None), "--server"),

@@ -99,6 +99,7 @@ impl Keys {
     }
 
     /// Begins with keys that were read when the process started.
+    #[cfg(feature = "lambda")]
     pub(crate) async fn begin(&self, edge: &Edge, read: LiveKeys) {
         let now = read.read_at;
         if let Ok(keys) = self.tend(edge, read.into(), now).await {

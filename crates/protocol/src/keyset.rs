@@ -17,7 +17,7 @@ impl Keyset {
     /// which may be a successor.
     pub fn verify(text: &str, root: &PublicKey, iss: &str) -> Result<Self, TokenError> {
         let claims: KeysetClaims = token::open(text, |kid| (kid == root.kid()).then_some(root))?;
-        if claims.iss == iss { Ok(Self(claims)) } else { Err(TokenError::Issuer) }
+        if claims.iss == iss { Ok(Self(claims)) } else { Err(TokenError::Issuer(claims.iss)) }
     }
 
     /// The key of this name and use.
@@ -61,7 +61,7 @@ pub fn sign_successor(claims: &RootClaims, root: &SigningKey) -> String {
 /// Verifies the successor of the root key that is trusted, and gives it.
 pub fn verify_successor(text: &str, root: &PublicKey, iss: &str) -> Result<PublicKey, TokenError> {
     let claims: RootClaims = token::open(text, |kid| (kid == root.kid()).then_some(root))?;
-    if claims.iss == iss { Ok(claims.root.into_public_key()) } else { Err(TokenError::Issuer) }
+    if claims.iss == iss { Ok(claims.root.into_public_key()) } else { Err(TokenError::Issuer(claims.iss)) }
 }
 
 /// The public keys as `/.well-known/jwks.json` shows them (RFC 7517 section 5).

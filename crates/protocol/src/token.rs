@@ -15,7 +15,7 @@ use crate::{
 const MAX_AGE_BEHIND: i64 = 60;
 
 /// Why a signed text is not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Not a JWS that is taken, or its signature isn't this key's.
     #[error("not a signed text that is taken")]
@@ -33,8 +33,8 @@ pub enum TokenError {
     #[error("claims are not as described")]
     Claims,
     /// Of another server.
-    #[error("issuer is not the expected one")]
-    Issuer,
+    #[error("issuer is {0:?}, not the expected one")]
+    Issuer(String),
     /// For another product.
     #[error("audience is not the expected one")]
     Audience,
@@ -120,7 +120,7 @@ impl Expect<'_> {
         exp: i64,
     ) -> Result<(), TokenError> {
         if iss != self.iss {
-            return Err(TokenError::Issuer);
+            return Err(TokenError::Issuer(iss.to_owned()));
         }
         if aud != self.aud {
             return Err(TokenError::Audience);

@@ -113,8 +113,16 @@ fn every_bit_of_a_decision_counts() {
 #[test]
 fn claims_of_another_server_product_install_request_or_time_are_refused() {
     let cases = [
-        ("iss", json!("https://license.example.com/"), TokenError::Issuer),
-        ("iss", json!("https://License.example.com"), TokenError::Issuer),
+        (
+            "iss",
+            json!("https://license.example.com/"),
+            TokenError::Issuer("https://license.example.com/".into()),
+        ),
+        (
+            "iss",
+            json!("https://License.example.com"),
+            TokenError::Issuer("https://License.example.com".into()),
+        ),
         ("aud", json!("acme-other"), TokenError::Audience),
         ("sub", json!("0192f0a1-7c3b-7d52-9e0a-5b1c2d3e4f51"), TokenError::Subject),
         ("exp", json!(NOW), TokenError::Expired),
@@ -249,7 +257,7 @@ fn a_keyset_is_believed_only_under_the_trusted_root() {
     };
     assert_eq!(
         refused(&with("/iss", json!("http://elsewhere")), &root(), KeysetClaims::TYP),
-        TokenError::Issuer
+        TokenError::Issuer("http://elsewhere".into())
     );
     for (pointer, value) in [
         ("/version", json!(-1)),
@@ -279,7 +287,7 @@ fn a_successor_is_believed_only_from_the_root_before_it() {
     let verify = |text: &str, root: &SigningKey, iss| keyset::verify_successor(text, root.public(), iss);
     assert_eq!(&verify(&text, &root(), ISSUER).unwrap(), key(7).public());
     assert_eq!(verify(&text, &key(7), ISSUER).unwrap_err(), TokenError::UnknownKey);
-    assert_eq!(verify(&text, &root(), "http://elsewhere").unwrap_err(), TokenError::Issuer);
+    assert_eq!(verify(&text, &root(), "http://elsewhere").unwrap_err(), TokenError::Issuer(ISSUER.into()));
     let keyset = keyset::sign(&keyset_claims(), &root());
     assert_eq!(verify(&keyset, &root(), ISSUER).unwrap_err(), TokenError::Type);
 }

@@ -280,10 +280,10 @@ pub(crate) async fn profile(
     }
     let detail = match profile::list(store, None, 100).await?.as_slice() {
         [only] => return Ok(Ok(only.id)),
-        [] => "is missing, and there is no profile yet: make one first".to_owned(),
+        [] => "is missing, and there is no profile yet: make one first, by qubictether profile create --name NAME".to_owned(),
         several => {
             let names: Vec<_> = several.iter().map(|profile| profile.name.as_str()).collect();
-            format!("is missing, and there are several profiles: {}", names.join(", "))
+            format!("is missing, and there are several profiles; say which by --profile-id: {}", names.join(", "))
         }
     };
     Ok(Err(FieldError { pointer: "/profile_id".to_owned(), detail }))

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::{
     leasing::another_install,
     rig::{Rig, WEEK},
-    server::{NOW, respond},
+    server::{ISSUER, NOW, respond},
 };
 
 /// How a lease's claims are changed before they are signed.
@@ -63,7 +63,7 @@ fn answered(change: impl Fn(&mut Value) + Send + 'static) -> impl FnOnce(&Rig) {
 async fn leases_of_another_server_product_install_request_or_time() {
     let rig = Rig::activated().await;
     let edits: [(&str, Edit, TokenError); 11] = [
-        ("server", |claims| claims.iss.push('/'), TokenError::Issuer),
+        ("server", |claims| claims.iss.push('/'), TokenError::Issuer(format!("{ISSUER}/"))),
         ("product", |claims| claims.aud = "acme-other".parse().unwrap(), TokenError::Audience),
         ("install", |claims| claims.sub = another_install().0, TokenError::Subject),
         ("lease", |claims| claims.jti = LeaseId::new(0, [9; 10]), TokenError::OtherRequest),
@@ -85,7 +85,7 @@ async fn leases_of_another_server_product_install_request_or_time() {
     ];
     for (what, edit, expected) in edits {
         let refused = check(&rig, what, |rig| rig.server.books().leasing.edit = Some(Box::new(edit))).await;
-        assert!(matches!(refused, Error::Token(error) if error == expected), "{what}: {refused:?}");
+        assert!(matches!(&refused, Error::Token(error) if *error == expected), "{what}: {refused:?}");
     }
     // As it should be.
     rig.agent.take_lease(WEEK).await.unwrap();

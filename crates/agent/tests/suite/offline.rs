@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::{
     leasing::another_install,
     rig::{Rig, WEEK, license_key},
-    server::{LICENSE_KEY, NOW},
+    server::{ISSUER, LICENSE_KEY, NOW},
 };
 
 /// How a reply is changed before it is encrypted.
@@ -222,7 +222,7 @@ async fn replies_that_do_not_fit_change_nothing() {
             TokenError::OtherRequest,
         ),
         ("another counter", |claims| claims.ctr = 1, TokenError::OtherRequest),
-        ("another server", |claims| claims.iss.push('/'), TokenError::Issuer),
+        ("another server", |claims| claims.iss.push('/'), TokenError::Issuer(format!("{ISSUER}/"))),
         ("another product", |claims| claims.aud = "acme-other".parse().unwrap(), TokenError::Audience),
         ("another license", |claims| claims.lic = another_install().1, TokenError::Claims),
         ("over at once", |claims| claims.exp = claims.iat, TokenError::Expired),
