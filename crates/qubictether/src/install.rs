@@ -127,11 +127,21 @@ fn tell(done: &ChangedInstalls, json: bool) -> Result<(), Error> {
 async fn list(
     store: &Store,
     filter: &InstallFilter,
-    after: Option<InstallId>,
+    mut after: Option<InstallId>,
     limit: i64,
     json: bool,
 ) -> Result<(), Error> {
-    let installs = install::list(store, filter, after, limit).await?;
+    let mut installs: Vec<Install> = Vec::new();
+    let mut left = limit;
+    while left > 0 {
+        let part = install::list(store, filter, after, left).await?;
+        left -= i64::try_from(part.items.len()).unwrap_or(left);
+        installs.extend(part.items);
+        if part.next.is_none() {
+            break;
+        }
+        after = part.next;
+    }
     if json {
         return output::json(&installs);
     }

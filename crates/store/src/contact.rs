@@ -79,7 +79,7 @@ WITH moved AS (
     UPDATE install_states s
     SET state = split_part(m.shown, ' ', 1), rule = split_part(m.shown, ' ', 2)::smallint,
         reason = split_part(m.shown, ' ', 3), status = split_part(m.shown, ' ', 4), due_at = m.last_contact,
-        seen_at = m.last_contact
+        seen_at = m.last_contact, silent_since = NULL
     FROM moved m WHERE m.shown IS NOT NULL AND s.install_id = m.id
 ), logged AS (
     INSERT INTO heartbeats (id, at, install_id, license_id, operation, outcome, counter, state, rule, reason,

@@ -1,4 +1,4 @@
-//! Installs as operators see them: listed, approved, suspended, revoked, reset, rebound.
+//! Installs as operators see them: shown, approved, suspended, revoked, reset, rebound.
 //!
 //! INVARIANT(revision): every change moves the row's revision, so that a heartbeat that is judged meanwhile is judged
 //! again.
@@ -14,60 +14,10 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::contact::corrupt;
-use crate::sql::{Sql, Timestamp, column, row, rows, statements};
-use crate::words::Words;
+use crate::sql::{Sql, column, rows, statements};
 use crate::{Error, Store, Subject, seats};
 
-/// Among so many installs words are looked for without their index.
-const NEAR: i64 = 2_000;
-
 statements! {
-    /// Installs after one, by id: in the order in which they were made. Planned for the parameters that it comes with,
-    /// each filter leaves what one of the indexes of `install_states` is for. Whoever was last heard of before $6 was not
-    /// heard of since in `seen_at` either. That both tables are after $1 has to be said, or one is read from its beginning.
-    LIST (UUID, INT8, UUID, TEXT, TEXT, TIMESTAMPTZ) "-- install.list
-SELECT i.id, i.name, i.version, s.state
-FROM install_states s JOIN installs i ON i.id = s.install_id
-WHERE s.install_id > $1 AND i.id > $1 AND ($3::uuid IS NULL OR s.license_id = $3)
-  AND ($4::text IS NULL OR s.state = $4) AND ($5::text IS NULL OR s.status = $5)
-  AND ($6::timestamptz IS NULL OR (s.seen_at <= $6 AND i.last_contact <= $6))
-ORDER BY s.install_id LIMIT $2"
-
-    /// Those among the next $8 in whose names words stand: where the words are common, that fills a page. Nobody would find
-    /// sooner by the words' index what stands everywhere, so the condition is one that it isn't for.
-    LIST_NEAR (UUID, INT8, UUID, TEXT, TEXT, TIMESTAMPTZ, TEXT, INT8) "-- install.list_near
-SELECT i.id, i.name, i.version, s.state
-FROM (SELECT install_id, state, seen_at FROM install_states
-      WHERE install_id > $1 AND ($3::uuid IS NULL OR license_id = $3) AND ($4::text IS NULL OR state = $4)
-        AND ($5::text IS NULL OR status = $5)
-      ORDER BY install_id LIMIT $8) s
-JOIN installs i ON i.id = s.install_id
-WHERE i.id > $1 AND ($6::timestamptz IS NULL OR (s.seen_at <= $6 AND i.last_contact <= $6))
-  AND (to_tsvector('simple', i.name) @@ to_tsquery('simple', $7)) IS TRUE
-ORDER BY s.install_id LIMIT $2"
-
-    /// Whether there are more than $5 installs to look for words among.
-    MORE_THAN_NEAR (UUID, UUID, TEXT, TEXT, INT8) "-- install.more_than_near
-SELECT EXISTS (SELECT FROM install_states
-               WHERE install_id > $1 AND ($2::uuid IS NULL OR license_id = $2) AND ($3::text IS NULL OR state = $3)
-                 AND ($4::text IS NULL OR status = $4)
-               ORDER BY install_id OFFSET $5) AS more"
-
-    /// Those in whose names words stand wherever they are, by the words' index: where they are rare. What rare is can't be
-    /// told from the table's statistics, which know little of beginnings of words, so the planner isn't asked.
-    LIST_FOUND (UUID, INT8, UUID, TEXT, TEXT, TIMESTAMPTZ, TEXT) "-- install.list_found
-WITH found AS MATERIALIZED (
-    SELECT id FROM installs WHERE name IS NOT NULL AND to_tsvector('simple', name) @@ to_tsquery('simple', $7)
-)
-SELECT i.id, i.name, i.version, s.state
-FROM (SELECT id FROM found WHERE id > $1 ORDER BY id) f
-CROSS JOIN LATERAL (SELECT license_id, state, status, seen_at FROM install_states WHERE install_id = f.id OFFSET 0) s
-JOIN installs i ON i.id = f.id
-WHERE ($3::uuid IS NULL OR s.license_id = $3) AND ($4::text IS NULL OR s.state = $4)
-  AND ($5::text IS NULL OR s.status = $5)
-  AND ($6::timestamptz IS NULL OR (s.seen_at <= $6 AND i.last_contact <= $6))
-ORDER BY f.id LIMIT $2"
-
     /// Installs, by id.
     FIND (UUID_ARRAY) "-- install.find
 SELECT i.id, i.name, i.version, s.state FROM installs i JOIN install_states s ON s.install_id = i.id
@@ -142,21 +92,6 @@ pub struct InstallRow {
     pub subject: Subject,
 }
 
-/// Which installs are listed: those with all that is named here.
-#[derive(Debug, Clone, Default)]
-pub struct InstallFilter {
-    /// Whose they are.
-    pub license_id: Option<LicenseId>,
-    /// What the engine said of them a minute ago at most.
-    pub state: Option<State>,
-    /// What has become of them.
-    pub status: Option<InstallStatus>,
-    /// They weren't heard of since this instant.
-    pub silent_since: Option<i64>,
-    /// Words, or beginnings of words, all of which stand in their names.
-    pub words: Option<Words>,
-}
-
 /// What an operator does to an install.
 #[derive(Debug, Clone)]
 pub enum InstallAction {
@@ -175,39 +110,6 @@ pub enum InstallAction {
 }
 
 impl Store {
-    /// At most `limit` installs after `after`, in the order in which they were made.
-    ///
-    /// # Errors
-    /// When the database isn't available, or a row can't be read.
-    pub async fn list_installs(
-        &self,
-        filter: &InstallFilter,
-        after: Option<InstallId>,
-        limit: i64,
-    ) -> Result<Vec<InstallRow>, Error> {
-        let after = after.map_or(Uuid::nil(), |id| *id.as_uuid());
-        let license = filter.license_id.map(|id| *id.as_uuid());
-        let (state, status) = (filter.state.map(State::as_str), filter.status.map(InstallStatus::as_str));
-        let (silent, words) =
-            (filter.silent_since.map(Timestamp), filter.words.as_ref().map(Words::as_query));
-        let params: [&(dyn ToSql + Sync); 8] =
-            [&after, &limit, &license, &state, &status, &silent, &words, &NEAR];
-        let client = self.client().await?;
-        let found = if words.is_none() {
-            rows(&**client, &LIST, &params[..6]).await?
-        } else {
-            let near = rows(&**client, &LIST_NEAR, &params).await?;
-            let fills_a_page = i64::try_from(near.len()).is_ok_and(|near| near >= limit);
-            let among: [&(dyn ToSql + Sync); 5] = [&after, &license, &state, &status, &NEAR];
-            if fills_a_page || !has_more(&**client, &among).await? {
-                near
-            } else {
-                rows(&**client, &LIST_FOUND, &params[..7]).await?
-            }
-        };
-        self.with_subjects(&**client, &found).await
-    }
-
     /// An install.
     ///
     /// # Errors
@@ -218,7 +120,7 @@ impl Store {
         Ok(self.with_subjects(&**client, &found).await?.pop())
     }
 
-    async fn with_subjects(
+    pub(crate) async fn with_subjects(
         &self,
         client: &impl GenericClient,
         found: &[Row],
@@ -240,11 +142,6 @@ impl Store {
         }
         Ok(installs)
     }
-}
-
-async fn has_more(client: &impl GenericClient, among: &[&(dyn ToSql + Sync)]) -> Result<bool, Error> {
-    let more = row(client, &MORE_THAN_NEAR, among).await?;
-    more.map_or(Ok(false), |row| column(&row, "more"))
 }
 
 impl Change<'_> {

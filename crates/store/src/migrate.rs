@@ -29,6 +29,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0021_create_imports", include_str!("../../../migrations/0021_create_imports.sql")),
     ("0022_create_webhooks", include_str!("../../../migrations/0022_create_webhooks.sql")),
     ("0023_index_pages", include_str!("../../../migrations/0023_index_pages.sql")),
+    ("0024_note_silence", include_str!("../../../migrations/0024_note_silence.sql")),
 ];
 
 /// Whoever migrates holds this advisory lock; the number means nothing.

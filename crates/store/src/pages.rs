@@ -11,7 +11,10 @@ const FLEET: Fleet = Fleet { installs: 20_000, heartbeats: 60_000, weeks: 8 };
 
 /// How many rows a page may look at, and a page that is deep inside, too. An index that is combined with another one
 /// looks at all that it is for.
-const MOST_ROWS: f64 = 8_000.0;
+const MOST_ROWS: f64 = 10_000.0;
+
+/// How many installs a part looks at here, the last of them twice: so that even that is told from all.
+const LOOKED_AT: &str = "1500";
 
 /// How many rows a plan's scans have looked at, those too that they left out.
 fn rows_read(plan: &Value) -> f64 {
@@ -95,25 +98,45 @@ fn ago(seconds: i64) -> String {
 
 fn installs(known: &Known) -> Asked {
     let (license, day_ago) = (known.license.as_str(), &ago(86_400));
-    let mut named: Vec<Vec<(usize, &str)>> =
-        vec![vec![], vec![(3, license)], vec![(6, day_ago)], vec![(3, license), (6, day_ago)]];
+    // What one of the indexes is for, then what is looked at besides.
+    let mut found: Vec<Vec<(usize, &str)>> = vec![vec![], vec![(3, license)], vec![(6, "true")]];
     let states = ["'authorized'", "'warned'", "'grace'", "'locked'", "'revoked'", "'leased'"];
-    named.extend(states.iter().flat_map(|is| [vec![(4, *is)], vec![(3, license), (4, is)]]));
-    let statuses = ["'active'", "'pending'", "'deactivated'"];
-    named.extend(statuses.iter().flat_map(|is| [vec![(5, *is)], vec![(3, license), (5, is)]]));
-    named.push(vec![(4, "'suspended'"), (5, "'active'")]);
-    let named: Vec<&[_]> = named.iter().map(Vec::as_slice).collect();
-    let common: [&[_]; 2] =
-        [&[(7, "$q$'node':*$q$"), (8, "2000")], &[(3, license), (7, "$q$'oslo':*$q$"), (8, "2000")]];
-    let rare: [&[_]; 2] = [&[(7, "$q$'nowhere':*$q$")], &[(7, "$q$'node':* & '77':*$q$")]];
+    found.extend(
+        states
+            .iter()
+            .flat_map(|is| [vec![(4, *is)], vec![(3, license), (4, is)], vec![(4, is), (6, "true")]]),
+    );
+    found.extend(["'active'", "'pending'", "'deactivated'"].map(|is| vec![(5, is)]));
+    let words = |query: &'static str, patterns: &'static str| vec![(11, query), (12, patterns)];
+    let besides: Vec<Vec<(usize, &str)>> = vec![
+        vec![],
+        vec![(10, day_ago)],
+        vec![(7, "'suspended'")],
+        vec![(8, "'pending'")],
+        words("$q$'node':*$q$", "'{%node%}'"),
+        words("$q$'nowhere':*$q$", "'{%nowhere%}'"),
+        [words("$q$'oslo':* & '1':*$q$", "'{%oslo%,%1%}'"), vec![(10, day_ago)]].concat(),
+    ];
+    let walks: Vec<Vec<(usize, &str)>> = found
+        .iter()
+        .flat_map(|found| besides.iter().map(|besides| [found.as_slice(), besides].concat()))
+        .map(|named| [vec![(6, "false"), (9, LOOKED_AT)], named].concat())
+        .collect();
+    let walks: Vec<&[_]> = walks.iter().map(Vec::as_slice).collect();
+    let rare = [(7, "$q$'77':*$q$"), (8, "$q$'node':* & '77':*$q$"), (9, "'{%node%,%77%}'")];
+    let rare: Vec<Vec<(usize, &str)>> =
+        [vec![], vec![(3, license)], vec![(4, "'locked'")], vec![(5, "'active'"), (6, day_ago)]]
+            .map(|besides| [rare.as_slice(), &besides].concat())
+            .into();
+    let rare: Vec<&[_]> = rare.iter().map(Vec::as_slice).collect();
     let pages = [NIL, &known.middle].map(|after| {
         [
-            ("install.list", filters(6, &[after, "51"], &named)),
-            ("install.list_near", filters(8, &[after, "51"], &common)),
-            ("install.list_found", filters(7, &[after, "51"], &rare)),
+            ("install_list.walk", filters(12, &[after, "51"], &walks)),
+            ("install_list.rare_words", filters(9, &[after, "51"], &rare)),
         ]
     });
-    pages.into_iter().flatten().collect()
+    let sample = ("install_list.sample", vec!["$q${'oslo':*,'77':*}$q$".to_owned()]);
+    pages.into_iter().flatten().chain([sample]).collect()
 }
 
 fn leases(known: &Known) -> Asked {

@@ -3,11 +3,11 @@
 //! INVARIANT(states): `installs.shown` is what `install_states` says of an install, and a beat writes both when it is told
 //! something else. Whatever else moves a judgement makes the install due: an operator's action on it at once, one on its
 //! license, its profile or the incident hold by a row of `restatements`. A sweep judges what is due and says from when on it
-//! is due again.
+//! is due again. Of whoever beats as agreed only its silence would change something soon: that is a round's (`round.rs`).
 
 use std::collections::HashSet;
 
-use policy::{Decision, State, evaluate, ladder};
+use policy::{Decision, Facts, Profile, Reason, Rung, State, evaluate, ladder};
 use protocol::admin::InstallStatus;
 use protocol::{InstallId, LicenseId, ProfileId};
 use tokio_postgres::{GenericClient, Row};
@@ -15,16 +15,20 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::event::{self, Event};
-use crate::sql::{Timestamp, column, execute, instant, row, rows, statements};
+use crate::round::{AHEAD, SILENT};
+use crate::sql::{Timestamp, column, execute, row, rows, statements};
 use crate::subject::Subject;
 use crate::{Error, Store};
 
 /// How many installs are judged in one transaction.
 const STRIDE: i64 = 500;
 
-/// However far off its next rung is, an install is looked at so often, seconds: so exactly it is known since when it is
-/// silent.
-const LOOKED_AT_EVERY: i64 = 3_600;
+/// However far off its next rung is, an install is judged anew after a day at least, and two at most: each by the random end
+/// of its id at another time, however many were judged at once.
+const DAY: i64 = 86_400;
+
+/// Ten years, as far as an install's next judgement is concerned.
+const FOR_EVER: i64 = 3_652 * DAY;
 
 /// A sweep ends after so many strides, so that one that can't keep up doesn't hold its caller for ever.
 const STRIDES: usize = 1_000;
@@ -77,9 +81,13 @@ INSERT INTO restatements (id, license_id, profile_id, created_at) VALUES ($1, $2
 
     /// Writes what was judged. What has changed since it was read, or is about to, stays due. Contacts lock an install
     /// first and its state then; so does this, and it waits for none of them.
-    WRITE (UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TIMESTAMPTZ_ARRAY, TIMESTAMPTZ_ARRAY, TIMESTAMPTZ_ARRAY) "-- restate.write
+    /// Where nothing is another than it was, and it isn't due yet, nothing is written.
+    WRITE (
+        UUID_ARRAY, INT8_ARRAY, TEXT_ARRAY, TIMESTAMPTZ_ARRAY, TIMESTAMPTZ_ARRAY, TIMESTAMPTZ_ARRAY, INT8_ARRAY,
+        TIMESTAMPTZ, TIMESTAMPTZ
+    ) "-- restate.write
 WITH judged AS (
-    SELECT * FROM unnest($1, $2, $3, $4, $5, $6) AS g(id, revision, shown, due_at, falls_at, seen_at)
+    SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7) AS g(id, revision, shown, due_at, falls_at, seen_at, silent_after)
 ), held AS MATERIALIZED (
     SELECT i.id, i.shown <> g.shown AS is_new FROM judged g JOIN installs i ON i.id = g.id
     WHERE i.revision = g.revision FOR UPDATE OF i SKIP LOCKED
@@ -91,24 +99,22 @@ WITH judged AS (
 UPDATE install_states s
 SET state = split_part(g.shown, ' ', 1), rule = split_part(g.shown, ' ', 2)::smallint,
     reason = split_part(g.shown, ' ', 3), status = split_part(g.shown, ' ', 4), due_at = g.due_at,
-    falls_at = g.falls_at, seen_at = g.seen_at
+    falls_at = g.falls_at, seen_at = g.seen_at, silent_after = g.silent_after,
+    silent_since = CASE WHEN g.seen_at <= $9 THEN g.seen_at END
 FROM judged g JOIN held h ON h.id = g.id
 WHERE s.install_id = g.id
+  AND (h.is_new OR s.falls_at IS DISTINCT FROM g.falls_at OR s.silent_after IS DISTINCT FROM g.silent_after
+       OR (s.due_at IS NULL) <> (g.due_at IS NULL) OR s.due_at <= $8 OR s.due_at > g.due_at)
 RETURNING s.install_id"
 
-    /// When the newest keyset was signed.
-    KEYSET () "-- restate.keyset
-SELECT issued_at FROM keysets ORDER BY version DESC LIMIT 1"
-
-    /// How many installs there are of each state, how many of them may call, and how many of those have since $1.
-    COUNT (TIMESTAMPTZ) "-- restate.count
-SELECT state, count(*) AS installs, count(*) FILTER (WHERE status IN ('active', 'pending', 'suspended')) AS calling,
-       count(*) FILTER (WHERE status IN ('active', 'pending', 'suspended') AND seen_at >= $1) AS informed
+    /// How many installs there are of each state, and how many of them may call.
+    COUNT () "-- restate.count
+SELECT state, count(*) AS installs, count(*) FILTER (WHERE status IN ('active', 'pending', 'suspended')) AS calling
 FROM install_states GROUP BY state"
 
     /// Notes a sweep.
-    SWEPT (TIMESTAMPTZ, TEXT, INT8, INT8, TIMESTAMPTZ) "-- restate.swept
-UPDATE sweeps SET swept_at = $1, installs = $2::json, calling = $3, informed = $4, informed_since = $5 WHERE only_row"
+    SWEPT (TIMESTAMPTZ, TEXT, INT8) "-- restate.swept
+UPDATE sweeps SET swept_at = $1, installs = $2::json, calling = $3 WHERE only_row"
 
     /// Whether there was a sweep since.
     SWEPT_SINCE (TIMESTAMPTZ) "-- restate.swept_since
@@ -125,6 +131,7 @@ struct Kept {
     shown: String,
     due_at: Option<i64>,
     falls_at: Option<i64>,
+    silent_after: Option<i64>,
 }
 
 impl Kept {
@@ -132,19 +139,40 @@ impl Kept {
         let (facts, profile) = (subject.facts(), &subject.profile.knobs.judging);
         let decision = evaluate(&facts, profile, now);
         let status = subject.status();
-        let next = ladder(&facts, profile, now).first().map(|rung| (rung.at, rung.reason));
+        let shown = shown(&decision, status);
         // Of one that nobody hears of any more nothing changes but what an operator changes.
-        let due_at = (!status.is_over() && decision.state != State::Revoked)
-            .then(|| next.map_or(i64::MAX, |(at, _)| at).min(now.saturating_add(LOOKED_AT_EVERY)));
-        // A healthy one's next rung is that of its silence, which its next beat puts off.
-        let is_put_off = decision.state <= State::Warned;
-        let falls_at = next
-            .filter(|(_, reason)| {
-                !(status.is_over() || is_put_off && *reason == policy::Reason::OutOfContact)
-            })
-            .map(|(at, _)| at);
-        Self { shown: shown(&decision, status), due_at, falls_at }
+        if status.is_over() || decision.state == State::Revoked {
+            let falls_at = first(&facts, profile, now).map(|rung| rung.at).filter(|_| !status.is_over());
+            return Self { shown, due_at: None, falls_at, silent_after: None };
+        }
+        let mut next = first(&facts, profile, now);
+        // A healthy one's silence is put off by its next beat. What changes whatever it does is what would if it were heard
+        // of for ever.
+        let silence = next.filter(|rung| decision.state <= State::Warned && is_silence(rung.reason));
+        if silence.is_some() {
+            let heard_of = Facts { last_contact: now.saturating_add(FOR_EVER), ..facts.clone() };
+            next = first(&heard_of, profile, now).filter(|rung| !is_silence(rung.reason));
+        }
+        let falls_at = next.map(|rung| rung.at);
+        // INVARIANT(round)
+        let soon = silence.map(|rung| rung.at).filter(|at| *at <= now.saturating_add(AHEAD));
+        let due_at = falls_at.into_iter().chain(soon).fold(judged_anew(subject.id, now), i64::min);
+        let silent_after = silence.map(|rung| rung.at.saturating_sub(facts.last_contact));
+        Self { shown, due_at: Some(due_at), falls_at, silent_after }
     }
+}
+
+fn first(facts: &Facts, profile: &Profile, now: i64) -> Option<Rung> {
+    ladder(facts, profile, now).into_iter().next()
+}
+
+fn is_silence(reason: Reason) -> bool {
+    matches!(reason, Reason::OutOfContact | Reason::OfflineLease)
+}
+
+fn judged_anew(id: InstallId, now: i64) -> i64 {
+    let [.., high, low] = *id.as_uuid().as_bytes();
+    now.saturating_add(DAY + DAY * i64::from(u16::from_be_bytes([high, low])) / (1 << 16))
 }
 
 impl Change<'_> {
@@ -211,6 +239,11 @@ impl Store {
 
     async fn sweep_strides(&self, most: usize) -> Result<(), Error> {
         let now = self.clock().unix_seconds();
+        for _ in 0..most {
+            if !self.round_stride(now).await? {
+                break;
+            }
+        }
         for stride in 1..=most {
             if !self.sweep_stride(now).await? {
                 break;
@@ -227,24 +260,20 @@ impl Store {
     /// Counts, once for all who ask until the next sweep.
     async fn count_installs_swept(&self, now: i64) -> Result<(), Error> {
         let client = self.client().await?;
-        let keyset = row(&**client, &KEYSET, &[]).await?;
-        let since = keyset.map(|row| instant(&row, "issued_at")).transpose()?.map(Timestamp);
-        let (mut counts, mut calling, mut informed) = (serde_json::Map::new(), 0, 0);
-        for row in rows(&**client, &COUNT, &[&since]).await? {
+        let (mut counts, mut calling) = (serde_json::Map::new(), 0);
+        for row in rows(&**client, &COUNT, &[]).await? {
             counts.insert(column(&row, "state")?, column::<i64>(&row, "installs")?.into());
             calling += column::<i64>(&row, "calling")?;
-            informed += column::<i64>(&row, "informed")?;
         }
         let counts = serde_json::Value::Object(counts).to_string();
-        execute(&**client, &SWEPT, &[&Timestamp(now), &counts, &calling, &informed, &since]).await.map(drop)
+        execute(&**client, &SWEPT, &[&Timestamp(now), &counts, &calling]).await.map(drop)
     }
 
     /// Judges some of what is due. Returns whether there may be more.
     async fn sweep_stride(&self, now: i64) -> Result<bool, Error> {
         let mut client = self.client().await?;
         let tx = client.transaction().await.map_err(Error::from_connection)?;
-        let lock = row(&*tx, &LOCK, &[]).await?.map(|row| column(&row, "is_ours")).transpose()?;
-        if lock != Some(true) {
+        if !is_ours(&*tx).await? {
             return Ok(false);
         }
         let job = row(&*tx, &JOB, &[]).await?;
@@ -267,6 +296,12 @@ impl Store {
         tx.commit().await.map_err(Error::from_connection)?;
         Ok(ids.len() >= usize::try_from(STRIDE).unwrap_or(usize::MAX))
     }
+}
+
+/// Whether it is this process that sweeps, until the transaction's end.
+pub(crate) async fn is_ours(client: &impl GenericClient) -> Result<bool, Error> {
+    let lock = row(client, &LOCK, &[]).await?;
+    lock.map_or(Ok(false), |row| column(&row, "is_ours"))
 }
 
 /// The next installs of what an operator has changed.
@@ -297,6 +332,9 @@ async fn restate(store: &Store, client: &impl GenericClient, ids: &[InstallId]) 
             &kept.iter().map(|kept| time(kept.due_at)).collect::<Vec<_>>(),
             &kept.iter().map(|kept| time(kept.falls_at)).collect::<Vec<_>>(),
             &subjects.iter().map(|subject| Timestamp(subject.last_contact)).collect::<Vec<_>>(),
+            &kept.iter().map(|kept| kept.silent_after).collect::<Vec<_>>(),
+            &Timestamp(now),
+            &Timestamp(now.saturating_sub(SILENT)),
         ],
     )
     .await?;

@@ -3,13 +3,14 @@
 use edge::judge::judge;
 use protocol::InstallId;
 use protocol::admin::{Agent, Fingerprints, HeldLease, Install, Judged, Step, Time};
-use store::{InstallAction, InstallFilter, InstallRow, LiveLease, Store};
+use store::{InstallAction, InstallFilter, InstallRow, LiveLease, Part, Store};
 
 use crate::error::Error;
 use crate::explained::explained;
 use crate::operator::{Expected, Operator, States};
 
-/// At most `limit` installs after `after`, in the order in which they were made, each judged now.
+/// At most `limit` installs after `after`, in the order in which they were made, each judged now. It may be fewer, even none,
+/// though there are more.
 ///
 /// # Errors
 /// When the database isn't available.
@@ -18,10 +19,10 @@ pub async fn list(
     filter: &InstallFilter,
     after: Option<InstallId>,
     limit: i64,
-) -> Result<Vec<Install>, Error> {
+) -> Result<Part<Install>, Error> {
     let now = store.clock().unix_seconds();
-    let installs = store.list_installs(filter, after, limit).await?;
-    Ok(installs.iter().map(|row| judged(row, now)).collect())
+    let Part { items, next } = store.list_installs(filter, after, limit).await?;
+    Ok(Part { items: items.iter().map(|row| judged(row, now)).collect(), next })
 }
 
 /// An install, judged and explained now.

@@ -17,6 +17,7 @@ mod licenses;
 mod profiles;
 mod session;
 mod signing_keys;
+mod sweeping;
 mod totp;
 mod users;
 mod webhook_delivering;

@@ -174,9 +174,9 @@ async fn an_install_is_shown_as_the_engine_judges_it_now() {
     let shown = install::show(&store, agent.install).await.unwrap();
     assert_eq!((shown.decision.state.as_str(), shown.ladder.len()), ("degraded", 1), "it is silent");
     let of_license = InstallFilter { license_id: Some(world.license.id), ..InstallFilter::default() };
-    assert_eq!(install::list(&store, &of_license, None, 10).await.unwrap().len(), 1);
+    assert_eq!(install::list(&store, &of_license, None, 10).await.unwrap().items.len(), 1);
     let after = install::list(&store, &InstallFilter::default(), Some(agent.install), 10).await.unwrap();
-    assert_eq!(after.len(), 0, "only those after it");
+    assert_eq!(after.items.len(), 0, "only those after it");
 }
 
 #[tokio::test]

@@ -4,10 +4,11 @@ use axum::response::Response;
 use edge::{Refusal, answer};
 use http::StatusCode;
 use policy::State;
-use protocol::admin::{ChosenInstalls, InstallStatus, Rebinding};
+use protocol::admin::{ChosenInstalls, InstallStatus, Page, Rebinding};
 use store::{InstallAction, InstallFilter};
 
 use super::call::{self, Call};
+use super::query::Cursor;
 use super::route::{Kind, Parameter};
 use crate::{bulk, install};
 
@@ -50,8 +51,9 @@ pub(super) async fn list(call: Call) -> Result<Response, Refusal> {
     let asked = query.page();
     query.finish()?;
     call.edge.store.sweep_if_due(FRESH).await?;
-    let installs = install::list(&call.edge.store, &filter, asked.after, asked.limit + 1).await?;
-    Ok(Call::page(&asked, installs, |install| install.id))
+    let part = install::list(&call.edge.store, &filter, asked.after, asked.limit).await?;
+    let next_cursor = part.next.map(|next| next.told());
+    Ok(answer::json(StatusCode::OK, &Page { items: part.items, next_cursor }))
 }
 
 pub(super) async fn show(call: Call) -> Result<Response, Refusal> {
