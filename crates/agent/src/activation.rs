@@ -1,6 +1,6 @@
 //! An activation that is under way, as it is kept on disk. Pure.
 
-use protocol::{LicenseKey, Nonce, ProductCode, ambient::Random, claims::DecisionClaims, fingerprint};
+use protocol::{LicenseKey, Nonce, ProductCode, ambient::Random, claims::VerifiedDecision, fingerprint};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, clock::Reading, exchange};
@@ -54,7 +54,7 @@ impl Activation {
 
     /// Whether this is the decision that answers it. Such a one is forgotten before anything is sent under the secret that
     /// came with the answer: asked for again, it would start the counters anew, while that secret serves on.
-    pub fn is_answered_by(&self, claims: Option<&DecisionClaims>) -> bool {
+    pub fn is_answered_by(&self, claims: Option<&VerifiedDecision>) -> bool {
         claims.is_some_and(|claims| claims.nonce == self.nonce)
     }
 

@@ -5,10 +5,10 @@ mod lease;
 mod offline;
 
 use jose_jwt::PublicKey;
-use policy::{Reason, Rule, Rung, State};
+use policy::{Rule, Rung, State};
 use protocol::{
     Counter, Fingerprint, InstallId, LicenseId, MAX_INTEGER, Nonce, ProductCode, Secret,
-    claims::{DecisionClaims, LeaseClaims},
+    claims::{ReasonCode, VerifiedDecision, VerifiedLease},
     keyset::Keyset,
     response::CompactJose,
     token::{Expect, TokenError},
@@ -78,16 +78,16 @@ pub(crate) struct Install {
 struct Known {
     install: Install,
     /// The claims of its token.
-    decision: DecisionClaims,
+    decision: VerifiedDecision,
     /// The claims of its lease: there if and only if the install has one.
-    lease: Option<LeaseClaims>,
+    lease: Option<VerifiedLease>,
 }
 
 /// What the newest verified thing says, token or lease.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verdict<'a> {
-    pub(crate) decided: (State, Rule, Reason),
-    pub(crate) ladder: &'a [Rung],
+    pub(crate) decided: (State, Rule, &'a str),
+    pub(crate) ladder: &'a [Rung<ReasonCode>],
     pub(crate) entitlements: &'a RawValue,
 }
 
@@ -195,7 +195,7 @@ impl Core {
     }
 
     /// The claims of the newest verified decision.
-    pub fn claims(&self) -> Option<&DecisionClaims> {
+    pub fn claims(&self) -> Option<&VerifiedDecision> {
         self.known.as_ref().map(|known| &known.decision)
     }
 
@@ -210,7 +210,7 @@ impl Core {
         &self,
         reading: &Reading,
         machine: impl FnOnce() -> Option<Fingerprint>,
-    ) -> Option<(Position, LadderTime)> {
+    ) -> Option<(Position<'_>, LadderTime)> {
         let known = self.known.as_ref()?;
         let time = known.install.time.at(reading);
         let verdict = known.verdict();
@@ -263,10 +263,11 @@ impl Core {
         let Self { issuer, product, trust, known, .. } = self;
         let Some(Known { install, .. }) = known else { return trust.prune(&[]) };
         let expect = expect_again(issuer, product, install.id);
-        let token = |keyset: &Keyset| DecisionClaims::verify(install.token.as_str(), keyset, &expect).is_ok();
+        let token =
+            |keyset: &Keyset| VerifiedDecision::verify(install.token.as_str(), keyset, &expect).is_ok();
         let lease = install.lease.as_ref();
         let lease = |keyset: &Keyset| {
-            lease.is_some_and(|lease| LeaseClaims::verify(lease.signed.as_str(), keyset, &expect).is_ok())
+            lease.is_some_and(|lease| VerifiedLease::verify(lease.signed.as_str(), keyset, &expect).is_ok())
         };
         trust.prune(&[&token, &lease]);
     }
@@ -274,11 +275,11 @@ impl Core {
 
 impl Known {
     fn verdict(&self) -> Verdict<'_> {
-        if let Some(LeaseClaims { state, rule, reason, ladder, ent, .. }) = self.newest_lease() {
-            return Verdict { decided: (*state, *rule, *reason), ladder, entitlements: ent };
+        if let Some(VerifiedLease { state, rule, reason, ladder, ent, .. }) = self.newest_lease() {
+            return Verdict { decided: (*state, *rule, reason.as_str()), ladder, entitlements: ent };
         }
-        let DecisionClaims { state, rule, reason, ladder, ent, .. } = &self.decision;
-        Verdict { decided: (*state, *rule, *reason), ladder, entitlements: ent }
+        let VerifiedDecision { state, rule, reason, ladder, ent, .. } = &self.decision;
+        Verdict { decided: (*state, *rule, reason.as_str()), ladder, entitlements: ent }
     }
 }
 

@@ -1,44 +1,50 @@
 //! Where on a ladder an agent stands. Pure.
 
 use policy::{Reason, Rung, State};
+use protocol::claims::ReasonCode;
 
 use crate::timekeeping::LadderTime;
 
 /// What holds at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct Position<'a> {
     /// The state.
     pub state: State,
     /// The rule that gave it, 1 to 14; 0 is the agent's own.
     pub rule: u8,
     /// Why: a stable code.
-    pub reason: &'static str,
+    pub reason: &'a str,
 }
 
-impl Position {
+impl<'a> Position<'a> {
     /// A lease is held that is for another machine: what a server would say of this one.
     pub(crate) const ELSEWHERE: Self =
         Self { state: State::Locked, rule: 8, reason: Reason::FingerprintMismatch.as_str() };
 
-    const fn new(state: State, rule: policy::Rule, reason: Reason) -> Self {
-        Self { state, rule: rule.number(), reason: reason.as_str() }
+    const fn new(state: State, rule: policy::Rule, reason: &'a str) -> Self {
+        Self { state, rule: rule.number(), reason }
     }
 }
 
 /// The decision until the first rung, then the last rung reached; `locked` by rule 0 where the wall clock was turned
 /// back.
-pub fn position(decided: (State, policy::Rule, Reason), ladder: &[Rung], time: &LadderTime) -> Position {
+pub fn position<'a>(
+    decided: (State, policy::Rule, &'a str),
+    ladder: &'a [Rung<ReasonCode>],
+    time: &LadderTime,
+) -> Position<'a> {
     if time.is_turned_back() {
         return Position { state: State::Locked, rule: 0, reason: "clock_rollback" };
     }
     let (state, rule, reason) = decided;
     let reached = ladder.iter().rfind(|rung| rung.at <= time.unix());
-    reached
-        .map_or(Position::new(state, rule, reason), |rung| Position::new(rung.state, rung.rule, rung.reason))
+    reached.map_or(Position::new(state, rule, reason), |rung| {
+        Position::new(rung.state, rung.rule, rung.reason.as_str())
+    })
 }
 
 /// The instant at which the position changes next, Unix seconds.
-pub fn next_rung(ladder: &[Rung], time: &LadderTime) -> Option<i64> {
+pub fn next_rung(ladder: &[Rung<ReasonCode>], time: &LadderTime) -> Option<i64> {
     ladder.iter().map(|rung| rung.at).filter(|at| *at > time.unix()).min()
 }
 
@@ -58,14 +64,21 @@ mod tests {
         Rule::new(number).unwrap()
     }
 
-    fn authorized() -> (State, Rule, Reason) {
-        (State::Authorized, rule(14), Reason::Ok)
+    const OK: &str = Reason::Ok.as_str();
+
+    fn authorized() -> (State, Rule, &'static str) {
+        (State::Authorized, rule(14), OK)
     }
 
-    fn three_rungs() -> Vec<Rung> {
+    fn three_rungs() -> Vec<Rung<ReasonCode>> {
         let states = [(100, State::Grace, 11), (200, State::Degraded, 10), (300, State::Locked, 9)];
         states
-            .map(|(at, state, number)| Rung { at, state, rule: rule(number), reason: Reason::OutOfContact })
+            .map(|(at, state, number)| Rung {
+                at,
+                state,
+                rule: rule(number),
+                reason: Reason::OutOfContact.into(),
+            })
             .to_vec()
     }
 

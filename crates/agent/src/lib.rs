@@ -27,7 +27,7 @@ pub use agent::{Agent, Builder};
 pub use error::Error;
 pub use http::HttpTransport;
 pub use policy::{Rung, State};
-pub use protocol::LicenseKey;
+pub use protocol::{LicenseKey, claims::ReasonCode};
 pub use refusal::Refusal;
 pub use settings::{ServerUrl, Settings};
 pub use status::Status;

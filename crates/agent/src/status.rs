@@ -3,7 +3,7 @@
 use std::fmt;
 
 use policy::{Rung, State};
-use protocol::{Fingerprint, InstallId, LeaseId, LicenseId};
+use protocol::{Fingerprint, InstallId, LeaseId, LicenseId, claims::ReasonCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -29,7 +29,7 @@ pub struct Status {
     /// When the next heartbeat is due.
     pub next_heartbeat_at: Option<i64>,
     /// What the newest verified decision or lease says will hold from which time on, if nothing more is heard.
-    pub ladder: Vec<Rung>,
+    pub ladder: Vec<Rung<ReasonCode>>,
     /// The offline lease that is in force, as far as this machine knows.
     pub lease: Option<LeaseStatus>,
     /// The license's entitlements, a JSON object.

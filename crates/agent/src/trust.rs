@@ -2,7 +2,7 @@
 
 use jose_jwt::PublicKey;
 use protocol::{
-    claims::{DecisionClaims, LeaseClaims},
+    claims::{VerifiedDecision, VerifiedLease},
     keyset::{self, Keyset},
     token::{Expect, TokenError, verify_decision, verify_lease},
 };
@@ -18,27 +18,27 @@ pub(crate) trait Signed: Sized {
     /// Verifies a text with a keyset.
     fn verify(text: &str, keyset: &Keyset, expect: &Expect<'_>) -> Result<Self, TokenError>;
 
-    /// Its `iat` and its `exp`.
-    fn life(&self) -> (i64, i64);
+    /// Its `iat`, its `nbf` and its `exp`.
+    fn life(&self) -> (i64, i64, i64);
 }
 
-impl Signed for DecisionClaims {
+impl Signed for VerifiedDecision {
     fn verify(text: &str, keyset: &Keyset, expect: &Expect<'_>) -> Result<Self, TokenError> {
         verify_decision(text, keyset, expect)
     }
 
-    fn life(&self) -> (i64, i64) {
-        (self.iat, self.exp)
+    fn life(&self) -> (i64, i64, i64) {
+        (self.iat, self.nbf, self.exp)
     }
 }
 
-impl Signed for LeaseClaims {
+impl Signed for VerifiedLease {
     fn verify(text: &str, keyset: &Keyset, expect: &Expect<'_>) -> Result<Self, TokenError> {
         verify_lease(text, keyset, expect)
     }
 
-    fn life(&self) -> (i64, i64) {
-        (self.iat, self.exp)
+    fn life(&self) -> (i64, i64, i64) {
+        (self.iat, self.nbf, self.exp)
     }
 }
 
@@ -124,9 +124,13 @@ impl Trust {
             return Err(TokenError::KeysetExpired);
         }
         let signed = S::verify(text, keyset, expect)?;
-        let (iat, exp) = signed.life();
+        let (iat, nbf, exp) = signed.life();
         if keyset.is_expired(now.of(iat)) {
             return Err(TokenError::KeysetExpired);
+        }
+        // An honest one is valid from its `iat` on.
+        if nbf > now.of(iat).saturating_add_unsigned(MAX_DIFFERENCE) {
+            return Err(TokenError::Early);
         }
         if exp <= now.of(iat) { Err(TokenError::Expired) } else { Ok(signed) }
     }

@@ -124,9 +124,10 @@ pub struct Decision {
     pub token_ttl: i64,
 }
 
-/// A later instant at which state, rule or reason change. In JSON `[at, state, rule, reason]`.
+/// A later instant at which state, rule or reason change. In JSON `[at, state, rule, reason]`. `R` is how the reason is
+/// known: whoever reads what a later version wrote knows the name alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rung {
+pub struct Rung<R = Reason> {
     /// From when on.
     pub at: i64,
     /// The state from then on.
@@ -134,16 +135,16 @@ pub struct Rung {
     /// Its rule.
     pub rule: Rule,
     /// Its reason.
-    pub reason: Reason,
+    pub reason: R,
 }
 
-impl Serialize for Rung {
+impl<R: Serialize> Serialize for Rung<R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.at, self.state, self.rule, self.reason).serialize(serializer)
+        (self.at, self.state, self.rule, &self.reason).serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Rung {
+impl<'de, R: Deserialize<'de>> Deserialize<'de> for Rung<R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (at, state, rule, reason) = Deserialize::deserialize(deserializer)?;
         Ok(Self { at, state, rule, reason })

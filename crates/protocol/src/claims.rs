@@ -2,7 +2,7 @@
 //!
 //! Members are written in the order of the structs, so that equal claims are equal texts.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use jose_jwt::Jwk;
 use policy::{MinMatch, Reason, Rule, Rung, State};
@@ -19,9 +19,61 @@ pub trait Claims: Serialize + DeserializeOwned {
     const TYP: &'static str;
 }
 
-/// A decision, as every answer of a judgement carries it.
+/// A reason as something signed says it: a stable code. Verifiers are older than servers, so it may be one that isn't known
+/// here: its name is all that is needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ReasonCode(Box<str>);
+
+impl ReasonCode {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Reason> for ReasonCode {
+    fn from(reason: Reason) -> Self {
+        Self(reason.as_str().into())
+    }
+}
+
+impl PartialEq<Reason> for ReasonCode {
+    fn eq(&self, reason: &Reason) -> bool {
+        self.as_str() == reason.as_str()
+    }
+}
+
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ReasonCode {
+    /// Reads 1 to 64 of `a` to `z`, digits and `_`.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <Cow<'de, str>>::deserialize(deserializer)?;
+        let is_code = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        if (1..=64).contains(&text.len()) && text.bytes().all(is_code) {
+            Ok(Self(text.into()))
+        } else {
+            Err(de::Error::custom("not a reason code"))
+        }
+    }
+}
+
+/// A decision as its verifier has it.
+pub type VerifiedDecision = DecisionClaims<ReasonCode>;
+
+/// A lease as its verifier has it.
+pub type VerifiedLease = LeaseClaims<ReasonCode>;
+
+/// A decision, as every answer of a judgement carries it. `R` is how reasons are known: [`Reason`] to who signs,
+/// [`ReasonCode`] to who verifies.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DecisionClaims {
+pub struct DecisionClaims<R = Reason> {
     /// The server's public URL, without a slash at its end.
     pub iss: String,
     /// Whom it is about.
@@ -59,12 +111,12 @@ pub struct DecisionClaims {
     /// By which rule.
     pub rule: Rule,
     /// Why.
-    pub reason: Reason,
+    pub reason: R,
     /// Seconds until the next heartbeat.
     #[serde(deserialize_with = "instant")]
     pub nhb: i64,
     /// What will be decided, from when on, if nothing more is heard.
-    pub ladder: Vec<Rung>,
+    pub ladder: Vec<Rung<R>>,
     /// The digest of the fingerprint that was bound when this was judged.
     pub fpd: String,
     /// The version of the newest keyset.
@@ -72,13 +124,13 @@ pub struct DecisionClaims {
     pub ksv: u64,
 }
 
-impl Claims for DecisionClaims {
+impl<R: Serialize + DeserializeOwned> Claims for DecisionClaims<R> {
     const TYP: &'static str = "qt-decision+jwt";
 }
 
 /// An offline lease: what holds without the server, on the machine whose fingerprint it names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LeaseClaims {
+pub struct LeaseClaims<R = Reason> {
     /// The server's public URL, without a slash at its end.
     pub iss: String,
     /// Whom it is for.
@@ -114,9 +166,9 @@ pub struct LeaseClaims {
     /// By which rule.
     pub rule: Rule,
     /// Why.
-    pub reason: Reason,
+    pub reason: R,
     /// What will be decided, from when on, if nothing more is heard.
-    pub ladder: Vec<Rung>,
+    pub ladder: Vec<Rung<R>>,
     /// The bound components.
     pub fp: Fingerprint,
     /// The score at which a machine is the one that this is for.
@@ -125,7 +177,7 @@ pub struct LeaseClaims {
     pub weights: BTreeMap<String, u64>,
 }
 
-impl Claims for LeaseClaims {
+impl<R: Serialize + DeserializeOwned> Claims for LeaseClaims<R> {
     const TYP: &'static str = "qt-lease+jwt";
 }
 

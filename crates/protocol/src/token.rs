@@ -1,11 +1,12 @@
 //! Signed texts: made by the server, verified by everyone else.
 
 use jose_jwt::{PublicKey, SigningKey, jws};
+use policy::Rung;
 use serde::Serialize;
 
 use crate::{
     InstallId, Nonce, ProductCode,
-    claims::{Claims, DecisionClaims, LeaseClaims, Use},
+    claims::{Claims, ReasonCode, Use, VerifiedDecision, VerifiedLease},
     json,
     keyset::Keyset,
     response::CompactJose,
@@ -44,6 +45,9 @@ pub enum TokenError {
     /// Past its `exp`.
     #[error("token has expired")]
     Expired,
+    /// Before its `nbf`.
+    #[error("token is not valid yet")]
+    Early,
     /// The answer to another request.
     #[error("answers another request")]
     OtherRequest,
@@ -89,9 +93,10 @@ pub fn verify_decision(
     text: &str,
     keyset: &Keyset,
     expect: &Expect<'_>,
-) -> Result<DecisionClaims, TokenError> {
-    let claims: DecisionClaims = open_with(text, keyset, Use::Token, expect)?;
-    let DecisionClaims { iss, aud, sub, iat, exp, .. } = &claims;
+) -> Result<VerifiedDecision, TokenError> {
+    let claims: VerifiedDecision = open_with(text, keyset, Use::Token, expect)?;
+    let VerifiedDecision { iss, aud, sub, iat, exp, ladder, .. } = &claims;
+    check_order(ladder)?;
     expect.check(iss, aud, *sub, *iat, *exp)?;
     if expect.request.is_some_and(|request| request != (claims.nonce, claims.ctr)) {
         return Err(TokenError::OtherRequest);
@@ -100,9 +105,10 @@ pub fn verify_decision(
 }
 
 /// Verifies an opened lease with the keyset's lease keys.
-pub fn verify_lease(text: &str, keyset: &Keyset, expect: &Expect<'_>) -> Result<LeaseClaims, TokenError> {
-    let claims: LeaseClaims = open_with(text, keyset, Use::Lease, expect)?;
-    let LeaseClaims { iss, aud, sub, iat, exp, .. } = &claims;
+pub fn verify_lease(text: &str, keyset: &Keyset, expect: &Expect<'_>) -> Result<VerifiedLease, TokenError> {
+    let claims: VerifiedLease = open_with(text, keyset, Use::Lease, expect)?;
+    let VerifiedLease { iss, aud, sub, iat, exp, ladder, .. } = &claims;
+    check_order(ladder)?;
     expect.check(iss, aud, *sub, *iat, *exp)?;
     if expect.request.is_some_and(|(_, counter)| counter != claims.ctr) {
         return Err(TokenError::OtherRequest);
@@ -136,6 +142,11 @@ impl Expect<'_> {
         }
         Ok(())
     }
+}
+
+/// Each rung is later than the one before.
+fn check_order(ladder: &[Rung<ReasonCode>]) -> Result<(), TokenError> {
+    if ladder.is_sorted_by(|rung, next| rung.at < next.at) { Ok(()) } else { Err(TokenError::Claims) }
 }
 
 fn open_with<C: Claims>(text: &str, keyset: &Keyset, of: Use, expect: &Expect<'_>) -> Result<C, TokenError> {

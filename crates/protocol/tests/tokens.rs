@@ -5,7 +5,9 @@
 use jose_jwt::{Jwk, SigningKey, jws};
 use protocol::{
     InstallId, LeaseId, Nonce, ProductCode,
-    claims::{Claims, DecisionClaims, KeysetClaims, KeysetKey, LeaseClaims, RootClaims, Use},
+    claims::{
+        Claims, DecisionClaims, KeysetClaims, KeysetKey, LeaseClaims, RootClaims, Use, VerifiedDecision,
+    },
     keyset::{self, Keyset},
     token::{self, Expect, TokenError},
 };
@@ -74,31 +76,31 @@ fn signed(typ: &str, claims: &Value, key: &SigningKey) -> String {
     jws::sign(typ, claims.to_string().as_bytes(), key)
 }
 
-fn verify(text: &str) -> Result<DecisionClaims, TokenError> {
+fn verify(text: &str) -> Result<VerifiedDecision, TokenError> {
     let aud = product();
     token::verify_decision(text, &keyset(), &expect(&aud))
 }
 
 #[test]
 fn a_decision_is_believed_if_everything_is_as_expected() {
-    let claims = verify(&signed(DecisionClaims::TYP, &decision(), &token_key())).unwrap();
+    let claims = verify(&signed(<DecisionClaims>::TYP, &decision(), &token_key())).unwrap();
     assert_eq!(serde_json::to_value(&claims).unwrap(), decision());
 }
 
 #[test]
 fn another_key_type_or_use_is_refused() {
     let refused = |text: &str| verify(text).unwrap_err();
-    assert_eq!(refused(&signed(DecisionClaims::TYP, &decision(), &key(9))), TokenError::UnknownKey);
-    assert_eq!(refused(&signed(DecisionClaims::TYP, &decision(), &lease_key())), TokenError::UnknownKey);
-    assert_eq!(refused(&signed(DecisionClaims::TYP, &decision(), &root())), TokenError::UnknownKey);
-    for typ in [LeaseClaims::TYP, KeysetClaims::TYP, RootClaims::TYP, "JWT", ""] {
+    assert_eq!(refused(&signed(<DecisionClaims>::TYP, &decision(), &key(9))), TokenError::UnknownKey);
+    assert_eq!(refused(&signed(<DecisionClaims>::TYP, &decision(), &lease_key())), TokenError::UnknownKey);
+    assert_eq!(refused(&signed(<DecisionClaims>::TYP, &decision(), &root())), TokenError::UnknownKey);
+    for typ in [<LeaseClaims>::TYP, KeysetClaims::TYP, RootClaims::TYP, "JWT", ""] {
         assert_eq!(refused(&signed(typ, &decision(), &token_key())), TokenError::Type, "{typ}");
     }
 }
 
 #[test]
 fn every_bit_of_a_decision_counts() {
-    let text = signed(DecisionClaims::TYP, &decision(), &token_key());
+    let text = signed(<DecisionClaims>::TYP, &decision(), &token_key());
     let keyset = keyset();
     let aud = product();
     for bit in 0..text.len() * 8 {
@@ -133,18 +135,22 @@ fn claims_of_another_server_product_install_request_or_time_are_refused() {
     for (name, value, error) in cases {
         let mut claims = decision();
         claims[name] = value;
-        assert_eq!(verify(&signed(DecisionClaims::TYP, &claims, &token_key())).unwrap_err(), error, "{name}");
+        assert_eq!(
+            verify(&signed(<DecisionClaims>::TYP, &claims, &token_key())).unwrap_err(),
+            error,
+            "{name}"
+        );
     }
     for (name, value) in [("exp", json!(NOW + 1)), ("iat", json!(NOW - 60)), ("more", json!({ "any": 1 }))] {
         let mut claims = decision();
         claims[name] = value;
-        assert!(verify(&signed(DecisionClaims::TYP, &claims, &token_key())).is_ok(), "{name}");
+        assert!(verify(&signed(<DecisionClaims>::TYP, &claims, &token_key())).is_ok(), "{name}");
     }
 }
 
 #[test]
 fn what_was_verified_before_is_believed_without_regard_to_its_end() {
-    let text = signed(DecisionClaims::TYP, &decision(), &token_key());
+    let text = signed(<DecisionClaims>::TYP, &decision(), &token_key());
     let aud = product();
     let far = Some(NOW + 10_000_000);
     let at = |now| {
@@ -176,7 +182,18 @@ fn claims_are_read_strictly() {
         ("state", json!("fine")),
         ("rule", json!(0)),
         ("rule", json!(15)),
-        ("reason", json!("because")),
+        ("reason", json!("Because")),
+        ("reason", json!("")),
+        ("reason", json!("a".repeat(65))),
+        ("reason", json!("\u{1b}[31m")),
+        (
+            "ladder",
+            json!([[NOW + 2, "grace", 11, "out_of_contact"], [NOW + 1, "locked", 9, "out_of_contact"]]),
+        ),
+        (
+            "ladder",
+            json!([[NOW + 1, "grace", 11, "out_of_contact"], [NOW + 1, "locked", 9, "out_of_contact"]]),
+        ),
         ("nhb", json!(1e3)),
         ("ladder", json!({})),
         ("ladder", json!([[NOW, "grace", 11]])),
@@ -186,21 +203,32 @@ fn claims_are_read_strictly() {
     for (name, value) in cases {
         let mut claims = decision();
         claims[name] = value.clone();
-        let refused = verify(&signed(DecisionClaims::TYP, &claims, &token_key()));
+        let refused = verify(&signed(<DecisionClaims>::TYP, &claims, &token_key()));
         assert_eq!(refused.unwrap_err(), TokenError::Claims, "{name}: {value}");
     }
     for name in decision().as_object().unwrap().keys() {
         let mut claims = decision();
         claims.as_object_mut().unwrap().remove(name);
-        let refused = verify(&signed(DecisionClaims::TYP, &claims, &token_key()));
+        let refused = verify(&signed(<DecisionClaims>::TYP, &claims, &token_key()));
         assert_eq!(refused.unwrap_err(), TokenError::Claims, "without {name}");
     }
     let text = decision().to_string();
     for twice in ["\"state\":\"authorized\",", "\"\\u0073tate\":\"authorized\",", "\"x\":1,\"x\":1,"] {
         let payload = text.replacen('{', &format!("{{{twice}"), 1);
-        let refused = verify(&jws::sign(DecisionClaims::TYP, payload.as_bytes(), &token_key()));
+        let refused = verify(&jws::sign(<DecisionClaims>::TYP, payload.as_bytes(), &token_key()));
         assert_eq!(refused.unwrap_err(), TokenError::Claims, "{twice}");
     }
+}
+
+#[test]
+fn a_reason_that_a_later_server_has_is_taken_by_its_name() {
+    let mut claims = decision();
+    claims["reason"] = json!("moon_phase_2");
+    claims["ladder"] = json!([[NOW + 1, "grace", 11, "moon_phase_3"]]);
+    let verified = verify(&signed(<DecisionClaims>::TYP, &claims, &token_key())).unwrap();
+    assert_eq!(verified.reason.as_str(), "moon_phase_2");
+    assert_eq!(verified.ladder[0].reason.to_string(), "moon_phase_3");
+    assert_eq!(serde_json::to_value(&verified).unwrap(), claims);
 }
 
 #[test]
@@ -219,23 +247,24 @@ fn a_lease_is_verified_by_lease_keys_and_its_own_counter() {
         let expect = Expect { request: Some((nonce(), counter)), ..expect(&aud) };
         token::verify_lease(text, &keyset(), &expect)
     };
-    let text = signed(LeaseClaims::TYP, &lease(), &lease_key());
+    let text = signed(<LeaseClaims>::TYP, &lease(), &lease_key());
     let claims = verify(&text, 8).unwrap();
     assert_eq!(claims.jti, "0192f0a2-1111-7ccc-9ddd-fedcba987654".parse::<LeaseId>().unwrap());
     assert_eq!(serde_json::to_value(&claims).unwrap(), lease());
     assert_eq!(verify(&text, 7).unwrap_err(), TokenError::OtherRequest);
-    let by_token_key = signed(LeaseClaims::TYP, &lease(), &token_key());
+    let by_token_key = signed(<LeaseClaims>::TYP, &lease(), &token_key());
     assert_eq!(verify(&by_token_key, 8).unwrap_err(), TokenError::UnknownKey);
     for (name, value) in [
         ("fp", json!({})),
         ("min_match", json!(0.6005)),
         ("min_match", json!("0.6")),
         ("weights", json!({ "mac": -1 })),
+        ("ladder", json!([[2, "leased", 12, "offline_lease"], [1, "grace", 11, "out_of_contact"]])),
     ] {
         let mut claims = lease();
         claims[name] = value;
         assert_eq!(
-            verify(&signed(LeaseClaims::TYP, &claims, &lease_key()), 8).unwrap_err(),
+            verify(&signed(<LeaseClaims>::TYP, &claims, &lease_key()), 8).unwrap_err(),
             TokenError::Claims,
             "{name}"
         );

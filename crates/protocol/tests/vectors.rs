@@ -7,7 +7,7 @@ use std::str::FromStr;
 use jose_jwt::{Jwk, PublicKey, SigningKey, base64url, jws};
 use protocol::{
     Counter, Fingerprint, InstallId, LeaseId, LicenseId, LicenseKey, Nonce, ProductCode, Secret,
-    claims::{Claims, DecisionClaims, KeysetClaims, LeaseClaims},
+    claims::{Claims, KeysetClaims, LeaseClaims, VerifiedDecision, VerifiedLease},
     fingerprint, json,
     keyset::{self, Keyset},
     lease,
@@ -148,7 +148,7 @@ fn decisions_are_signed_and_verified_as_published() {
         request: Some((parsed::<Nonce>(&vectors, "/token/claims/nonce"), 7)),
         newest: vectors["now"].as_i64(),
     };
-    let claims: DecisionClaims = token::verify_decision(published, &keyset(&vectors), &expect).unwrap();
+    let claims: VerifiedDecision = token::verify_decision(published, &keyset(&vectors), &expect).unwrap();
     assert_eq!(token::sign(&claims, &key(&vectors, "token")).as_str(), published);
 }
 
@@ -183,12 +183,12 @@ fn leases_are_opened_sealed_and_verified_as_published() {
         request: Some((parsed(&vectors, "/token/claims/nonce"), 8)),
         newest: None,
     };
-    let claims: LeaseClaims = token::verify_lease(signed.as_str(), &keyset(&vectors), &expect).unwrap();
+    let claims: VerifiedLease = token::verify_lease(signed.as_str(), &keyset(&vectors), &expect).unwrap();
     assert_eq!(serde_json::to_value(&claims).unwrap(), vectors["lease"]["claims"]);
     // The example orders the components as the machine named them; signed is the text as it stands.
     let ours = token::sign(&claims, &key(&vectors, "lease"));
     let ours = jws::Compact::parse(ours.as_str()).unwrap();
-    assert_eq!(ours.typ(), LeaseClaims::TYP);
+    assert_eq!(ours.typ(), <LeaseClaims>::TYP);
     let payload = ours.verify(key(&vectors, "lease").public()).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(payload).unwrap(), vectors["lease"]["claims"]);
 }

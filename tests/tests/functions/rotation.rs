@@ -7,7 +7,7 @@ use edge::testing::{Answer, TestAgent, TestEdge};
 use jose_jwt::PublicKey;
 use keyring::signing::{KeyRecord, KeyUse, Stage};
 use protocol::ambient::{Random, SeededRandom, array};
-use protocol::claims::{DecisionClaims, Use};
+use protocol::claims::{Use, VerifiedDecision};
 use protocol::keyset::Keyset;
 use protocol::token::{Expect, TokenError, verify_decision};
 use store::testing::{ISSUER, START, TestDatabase};
@@ -41,7 +41,7 @@ impl Verifier {
         }
     }
 
-    fn verify(&self, agent: &TestAgent, token: &str, now: i64) -> Result<DecisionClaims, TokenError> {
+    fn verify(&self, agent: &TestAgent, token: &str, now: i64) -> Result<VerifiedDecision, TokenError> {
         let aud = "acme-render".parse().unwrap();
         let expect = Expect {
             iss: ISSUER,
@@ -60,7 +60,7 @@ impl Verifier {
         agent: &TestAgent,
         answer: &Answer,
         server: &TestEdge,
-    ) -> Result<DecisionClaims, TokenError> {
+    ) -> Result<VerifiedDecision, TokenError> {
         let (body, now) = (answer.json(), server.edge.now());
         let token = body["token"].as_str().unwrap_or_else(|| panic!("{}", answer.word()));
         let claims = match self.verify(agent, token, now) {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use edge::testing::{Answer, TestAgent, TestMachine};
 use jose_jwt::PublicKey;
 use protocol::ambient::{Clock, SystemClock};
-use protocol::claims::DecisionClaims;
+use protocol::claims::VerifiedDecision;
 use protocol::keyset::Keyset;
 use protocol::proof::Operation;
 use protocol::token::{Expect, verify_decision};
@@ -221,7 +221,7 @@ impl World {
     }
 
     /// The answer's decision, verified as an agent does it.
-    async fn decision(&self, agent: &TestAgent, answer: &Answer, request: (Nonce, u64)) -> DecisionClaims {
+    async fn decision(&self, agent: &TestAgent, answer: &Answer, request: (Nonce, u64)) -> VerifiedDecision {
         let expect = Expect {
             iss: ISSUER,
             aud: &PRODUCT.parse().unwrap(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use edge::testing::TestAgent;
 use jose_jwt::PublicKey;
 use protocol::ambient::{Clock, Random, SeededRandom, SystemClock};
-use protocol::claims::{DecisionClaims, Use};
+use protocol::claims::{Use, VerifiedDecision};
 use protocol::keyset::Keyset;
 use protocol::token::{Expect, TokenError, verify_decision};
 use tokio::sync::watch;
@@ -39,7 +39,7 @@ impl Verifier {
     }
 
     /// Beats. Nothing: a server was killed under it, or has judged it too often.
-    async fn beat(&mut self) -> Option<(String, DecisionClaims)> {
+    async fn beat(&mut self) -> Option<(String, VerifiedDecision)> {
         let mut connection = self.connect().await?;
         let (proof, body) = heartbeat(&mut self.agent);
         let answer = connection.try_post("/v1/heartbeat", Some(&proof), &body).await.ok()?;
@@ -64,7 +64,7 @@ impl Verifier {
         Some((kid, claims))
     }
 
-    fn verify(&self, token: &str) -> Result<DecisionClaims, TokenError> {
+    fn verify(&self, token: &str) -> Result<VerifiedDecision, TokenError> {
         let now = SystemClock.unix_seconds();
         let aud = PRODUCT.parse().unwrap();
         let sub = self.agent.install;
@@ -135,7 +135,7 @@ const TTL: u32 = 10;
 
 #[tokio::test]
 async fn rotations_every_second_over_processes_that_are_killed_lose_no_agent_a_token() {
-    const AGENTS: u64 = 24;
+    const AGENTS: u64 = 48;
     let (wanted, seed) = (number("QT_ROTATIONS", 12), number("QT_SEED", 8));
     let random = SeededRandom::new(seed);
     let below = |bound: u64| {
@@ -162,7 +162,9 @@ async fn rotations_every_second_over_processes_that_are_killed_lose_no_agent_a_t
         let agent = activate(&mut servers[0].connect().await, &key, agent).await;
         let mut verifier = Verifier { agent, root: root.clone(), keyset: None, servers: addresses, turn };
         let (stopped, beats) = (stopped.clone(), beats.clone());
-        let mut cadence = tokio::time::interval(Duration::from_millis(400 + below(1600)));
+        // Each as often as it may, and at any moment some of them.
+        let begin = tokio::time::Instant::now() + Duration::from_millis(below(5000));
+        let mut cadence = tokio::time::interval_at(begin, Duration::from_millis(5000 + below(500)));
         beating.spawn(async move {
             let mut signed = BTreeSet::new();
             while !*stopped.borrow() {

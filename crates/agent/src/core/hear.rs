@@ -2,7 +2,7 @@
 
 use protocol::{
     InstallId, LeaseId, LicenseId, Nonce, Secret,
-    claims::{DecisionClaims, LeaseClaims},
+    claims::{VerifiedDecision, VerifiedLease},
     response::CompactJose,
     token::{Expect, TokenError},
 };
@@ -58,8 +58,8 @@ pub(crate) enum By {
 /// What was verified.
 #[derive(Clone, Debug)]
 pub(crate) enum Verified {
-    Decision(DecisionClaims),
-    Lease(LeaseClaims),
+    Decision(VerifiedDecision),
+    Lease(VerifiedLease),
 }
 
 impl Verified {
@@ -100,11 +100,11 @@ impl Core {
         let now = Now { surely, told: heard.server_time };
         let (license, verified) = match &heard.what {
             What::Decision(token) | What::Return(token) => {
-                let claims: DecisionClaims = self.trust.verify(token.as_str(), &expect, now)?;
+                let claims: VerifiedDecision = self.trust.verify(token.as_str(), &expect, now)?;
                 (claims.lic, Verified::Decision(claims))
             }
             What::Lease(id, signed) => {
-                let claims: LeaseClaims = self.trust.verify(signed.as_str(), &expect, now)?;
+                let claims: VerifiedLease = self.trust.verify(signed.as_str(), &expect, now)?;
                 if claims.jti != *id {
                     return Err(TokenError::OtherRequest);
                 }
@@ -143,7 +143,7 @@ impl Core {
         self.prune();
     }
 
-    fn decided(&mut self, by: By, token: CompactJose, decision: DecisionClaims, reading: &Reading) {
+    fn decided(&mut self, by: By, token: CompactJose, decision: VerifiedDecision, reading: &Reading) {
         let (secret, known) = match (by, self.known.take()) {
             (By::Secret(secret), Some(known)) => (secret, known),
             (By::Activation { secret, .. }, known) => {
@@ -164,7 +164,7 @@ impl Core {
         self.known = Some(Known { install, decision, lease });
     }
 
-    fn leased(&mut self, by: By, signed: CompactJose, lease: LeaseClaims, reading: &Reading) {
+    fn leased(&mut self, by: By, signed: CompactJose, lease: VerifiedLease, reading: &Reading) {
         let Some(known) = &mut self.known else { return };
         let (By::Secret(secret) | By::Activation { secret, .. }) = by;
         known.install.counter = known.install.counter.max(lease.high);
@@ -189,7 +189,12 @@ impl Core {
 
 /// The install of an activation, as the decision makes it. What was known of time stays known; a lease stays held where
 /// the machine is still the same install.
-fn activated(known: Option<Known>, token: CompactJose, decision: DecisionClaims, reading: &Reading) -> Known {
+fn activated(
+    known: Option<Known>,
+    token: CompactJose,
+    decision: VerifiedDecision,
+    reading: &Reading,
+) -> Known {
     let time = known
         .as_ref()
         .map_or_else(|| LadderTime::heard(decision.iat, reading.clone()), |known| known.install.time.clone());

@@ -1,7 +1,7 @@
 //! The lease that is held, and when it counts.
 
 use policy::{Reason, State};
-use protocol::{Fingerprint, LeaseId, claims::LeaseClaims, response::CompactJose};
+use protocol::{Fingerprint, LeaseId, claims::VerifiedLease, response::CompactJose};
 use serde::{Deserialize, Serialize};
 
 use super::{Core, Known};
@@ -32,9 +32,9 @@ impl Core {
 
 impl Known {
     /// The lease, where it is the newest verified thing: by `iat`, and of equals the one that came later.
-    pub(super) fn newest_lease(&self) -> Option<&LeaseClaims> {
+    pub(super) fn newest_lease(&self) -> Option<&VerifiedLease> {
         let came_later = self.install.lease.as_ref().is_some_and(|kept| kept.came_later);
-        let is_newest = |lease: &&LeaseClaims| match lease.iat.cmp(&self.decision.iat) {
+        let is_newest = |lease: &&VerifiedLease| match lease.iat.cmp(&self.decision.iat) {
             std::cmp::Ordering::Equal => came_later,
             other => other.is_gt(),
         };
@@ -43,8 +43,8 @@ impl Known {
 
     /// The lease, where what holds rests on it: it is the newest verified thing, or the newest decision's ladder has
     /// reached a rung that it gave.
-    pub(super) fn counting_lease(&self, time: &LadderTime) -> Option<&LeaseClaims> {
-        let reached = |lease: &&LeaseClaims| {
+    pub(super) fn counting_lease(&self, time: &LadderTime) -> Option<&VerifiedLease> {
+        let reached = |lease: &&VerifiedLease| {
             let mut rungs = self.decision.ladder.iter();
             !self.is_lease_denied(lease)
                 && rungs.any(|rung| rung.state == State::Leased && rung.at <= time.unix())
@@ -54,7 +54,7 @@ impl Known {
 
     /// Whether a newer decision knows nothing of the lease: it lets silence count before the lease's end. So an
     /// operator's revocation is heard.
-    fn is_lease_denied(&self, lease: &LeaseClaims) -> bool {
+    fn is_lease_denied(&self, lease: &VerifiedLease) -> bool {
         let mut rungs = self.decision.ladder.iter();
         self.newest_lease().is_none()
             && rungs.any(|rung| rung.reason == Reason::OutOfContact && rung.at < lease.exp)
@@ -62,7 +62,7 @@ impl Known {
 }
 
 /// Whether a machine is the one that a lease is for. One that shows nothing matches nothing.
-pub(super) fn is_for(lease: &LeaseClaims, machine: Option<Fingerprint>) -> bool {
+pub(super) fn is_for(lease: &VerifiedLease, machine: Option<Fingerprint>) -> bool {
     let observed = machine.map(|machine| machine.as_policy().clone()).unwrap_or_default();
     policy::score(lease.fp.as_policy(), &observed, &lease.weights).reaches(lease.min_match)
 }

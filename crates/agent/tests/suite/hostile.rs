@@ -90,7 +90,12 @@ async fn claims_that_are_not_as_described() {
         ("state", json!("splendid")),
         ("rule", json!(0)),
         ("rule", json!(15)),
-        ("reason", json!("whim")),
+        ("reason", json!("a whim")),
+        ("nbf", json!(NOW + 600)),
+        (
+            "ladder",
+            json!([[NOW + 9, "grace", 11, "out_of_contact"], [NOW + 8, "locked", 9, "out_of_contact"]]),
+        ),
         ("ladder", json!([[1, 2]])),
         ("ladder", json!([["soon", "grace", 11, "out_of_contact"]])),
         ("ent", json!([])),
@@ -116,6 +121,25 @@ async fn claims_that_are_not_as_described() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_reason_that_only_a_later_server_has_is_shown() {
+    let rig = Rig::activated().await;
+    let key = rig.server.books().token_key.clone();
+    rig.server.tamper(with_token(move |token| {
+        let mut claims = payload(token);
+        (claims["state"], claims["rule"], claims["reason"]) =
+            (json!("grace"), json!(11), json!("moon_phase"));
+        claims["ladder"] = json!([[NOW + 100, "locked", 9, "moon_set"]]);
+        jws::sign("qt-decision+jwt", claims.to_string().as_bytes(), &key)
+    }));
+    rig.agent.beat().await.unwrap();
+    // Also when it is read again from the disk.
+    let shown: Value = serde_json::from_str(&rig.agent.status().unwrap().to_string()).unwrap();
+    let position = (&shown["state"], &shown["rule"], &shown["reason"]);
+    assert_eq!(position, (&json!("grace"), &json!(11), &json!("moon_phase")));
+    assert_eq!(shown["ladder"], json!([[NOW + 100, "locked", 9, "moon_set"]]));
 }
 
 fn payload(token: &str) -> Value {

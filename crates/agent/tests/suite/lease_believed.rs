@@ -62,7 +62,7 @@ fn answered(change: impl Fn(&mut Value) + Send + 'static) -> impl FnOnce(&Rig) {
 #[tokio::test]
 async fn leases_of_another_server_product_install_request_or_time() {
     let rig = Rig::activated().await;
-    let edits: [(&str, Edit, TokenError); 11] = [
+    let edits: [(&str, Edit, TokenError); 12] = [
         ("server", |claims| claims.iss.push('/'), TokenError::Issuer(format!("{ISSUER}/"))),
         ("product", |claims| claims.aud = "acme-other".parse().unwrap(), TokenError::Audience),
         ("install", |claims| claims.sub = another_install().0, TokenError::Subject),
@@ -72,6 +72,7 @@ async fn leases_of_another_server_product_install_request_or_time() {
         ("older than a minute", |claims| claims.iat -= 61, TokenError::Old),
         ("over", |claims| claims.exp = claims.iat, TokenError::Expired),
         ("long over", |claims| claims.exp = 1, TokenError::Expired),
+        ("not yet", |claims| claims.nbf = NOW + 600, TokenError::Early),
         (
             "over when it was granted",
             |claims| (claims.iat, claims.exp) = (NOW - 50, NOW - 10),
