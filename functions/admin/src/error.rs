@@ -104,10 +104,10 @@ pub(crate) fn knobs(errors: Vec<Fault>) -> Error {
     Error::Invalid(errors.into_iter().map(field).collect())
 }
 
-/// `lease_refused (lease_limit): No lease is granted now.`
+/// `lease_refused (lease_limit): No lease is granted now`: what to do follows.
 fn told(refusal: &Refusal) -> String {
     let reason = refusal.reason().map_or_else(String::new, |reason| format!(" ({reason})"));
-    format!("{}{reason}: {}", refusal.code(), refusal.detail())
+    format!("{}{reason}: {}", refusal.code(), refusal.detail().trim_end_matches('.'))
 }
 
 fn listed(errors: &[FieldError]) -> String {

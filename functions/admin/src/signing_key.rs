@@ -1,5 +1,6 @@
 //! Signing keys, the keyset that publishes them, and the roots that sign it.
 
+use jose_jwt::base64url;
 use keyring::signing::{KeyRecord, KeyUse, Stage, StepError};
 use protocol::admin::{Informed, Keyset, Root, SigningKey, Time};
 use serde::Serialize;
@@ -69,6 +70,10 @@ pub async fn rotate(store: &Store, uses: &[KeyUse], terms: KeyTerms<'_>) -> Resu
 /// # Errors
 /// When there is no such key, it has retired, or no root key is there to sign the keyset.
 pub async fn taint(store: &Store, kid: &str, terms: KeyTerms<'_>) -> Result<Keys, Error> {
+    // What isn't a thumbprint is no key's name; the database can't even be asked for all that a path may hold.
+    if base64url::decode_array::<32>(kid).is_err() {
+        return Err(Error::not_found("signing key", &kid));
+    }
     store.taint_signing_key(kid, terms).await?;
     list(store, terms).await
 }

@@ -56,6 +56,9 @@ async fn a_tainted_key_is_trusted_no_more_and_the_log_says_who_said_so() {
         (&log["items"][0]["resource_id"], &log["items"][0]["actor"]),
         (&active["kid"], &json!("api_key"))
     );
-    assert_eq!(owner.post("/signing-keys/nobodys/taint", &json!({})).await.word(), "404 not_found");
+    for nobodys in ["nobodys", "%00", "a%00b", "%ff", &"A".repeat(43), &"A".repeat(2000)] {
+        let answer = owner.post(&format!("/signing-keys/{nobodys}/taint"), &json!({})).await;
+        assert_eq!(answer.word(), "404 not_found", "{nobodys}");
+    }
     assert_eq!(owner.post("/signing-keys/rotate", &json!({ "use": "x" })).await.word(), "422 invalid");
 }
