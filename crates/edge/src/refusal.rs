@@ -147,6 +147,9 @@ impl Refusal {
 
 impl From<store::Error> for Refusal {
     fn from(error: store::Error) -> Self {
+        if matches!(error, store::Error::Overloaded) {
+            return Self::overloaded();
+        }
         let told = telemetry::told(&error);
         if error.is_transient() {
             tracing::warn!(error = told, "the database or its keys are not available");

@@ -12,6 +12,9 @@ pub enum Error {
     /// The database doesn't answer, or is about to stop: whoever asks again later may be answered.
     #[error("the database is not available")]
     Unavailable(#[source] Cause),
+    /// More callers wait for a connection than will get one soon.
+    #[error("too much waits for the database")]
+    Overloaded,
     /// The setting that names the database is wrong.
     #[error("QT_DATABASE_URL: {0}")]
     Settings(String),
@@ -133,7 +136,7 @@ impl Error {
     /// or what wraps the keys doesn't answer.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable(_) => true,
+            Self::Unavailable(_) | Self::Overloaded => true,
             Self::Keyring(error) => error.is_transient(),
             _ => false,
         }

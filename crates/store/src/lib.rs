@@ -110,6 +110,9 @@ pub use webhook::WebhookRow;
 pub use webhook_delivery::{Attempted, DeliveryRow, TakenDelivery};
 pub use words::Words;
 
+/// How many callers may wait for each connection of the pool.
+const WAITING: usize = 16;
+
 /// A pool of connections to one database.
 #[derive(Clone)]
 pub struct Database {
@@ -137,7 +140,14 @@ impl Database {
     ///
     /// One that was idle may have died unseen, above all in a process that was frozen meanwhile: it is asked, which is
     /// a round trip. When it doesn't answer the others won't either, and a new one is made.
+    ///
+    /// Who would wait for long is refused at once. Heartbeats, whose queue is their own, have [`Self::unasked_client`], and
+    /// never wait behind more than that.
     pub(crate) async fn client(&self) -> Result<Object, Error> {
+        let pool = self.pool.status();
+        if pool.waiting >= pool.max_size * WAITING {
+            return Err(Error::Overloaded);
+        }
         loop {
             let client = self.unasked_client().await?;
             if Object::metrics(&client).recycle_count == 0 || connect::answers(&client).await {

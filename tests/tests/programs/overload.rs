@@ -1,12 +1,13 @@
 //! More heartbeats at once than the server lets wait.
 
+use edge::testing::TestMachine;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::header::RETRY_AFTER;
 
 use crate::connection::Connection;
 use crate::site::Site;
-use crate::{activate, heartbeat};
+use crate::{activate, activation, heartbeat};
 
 /// How many heartbeats may wait.
 const QUEUE: usize = 4;
@@ -48,4 +49,37 @@ async fn what_finds_no_place_is_refused_at_once_unread_and_what_waits_is_answere
 
 async fn send(mut connection: Connection, (proof, body): (String, String)) -> edge::testing::Answer {
     connection.post("/v1/heartbeat", Some(&proof), &body).await
+}
+
+#[tokio::test]
+async fn what_would_wait_long_for_the_database_is_refused_at_once() {
+    const WAITING: usize = 2 * 16;
+    let mut site = Site::new().await;
+    site.besides.push(("QT_DATABASE_CONNECTIONS", "2".to_owned()));
+    let key = site.license("{}", 100).await;
+    let server = site.serve().await;
+    let mut activations = Vec::new();
+    for number in 0..2 * WAITING as u64 {
+        let body = activation(&TestMachine::new(number), &key);
+        activations.push((server.connect().await, body));
+    }
+    let mut answers: FuturesUnordered<_> = activations
+        .into_iter()
+        .map(async |(mut connection, body)| connection.post("/v1/activate", None, &body).await)
+        .collect();
+    let refused = async {
+        // Some connections are the server's own affair, now and then.
+        for _ in 0..WAITING / 2 {
+            assert_eq!(answers.next().await.unwrap().word(), "503 overloaded");
+        }
+    };
+    site.database.holding("LOCK TABLE installs IN ACCESS EXCLUSIVE MODE", refused).await;
+    let mut activated = 0;
+    while let Some(answer) = answers.next().await {
+        match &*answer.word() {
+            "503 overloaded" => {}
+            word => activated += usize::from(word.starts_with("201")),
+        }
+    }
+    assert!(activated >= WAITING / 2, "{activated} of those that waited");
 }
