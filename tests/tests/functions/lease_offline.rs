@@ -174,7 +174,7 @@ async fn an_unknown_digest_and_a_wrong_mac_are_one_answer() {
     errors.push(request(1, key).sign(&LicenseKey::generate([5; 18])));
     for file in errors {
         let error = answer(&world.server.edge, &Actor::command_line(), file.as_bytes()).await.unwrap_err();
-        assert_eq!(error.to_string(), "license_refused: This license key activates nothing.");
+        assert_eq!(error.to_string(), "license_refused: This license key activates nothing");
     }
     assert_eq!(stored(&world).await, "0 0 0 0");
     assert!(send(&world, &file).await.is_ok());
