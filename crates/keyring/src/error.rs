@@ -103,8 +103,8 @@ pub enum Error {
     /// Sealed for another place or under another key, or changed since.
     #[error("sealed value does not open")]
     Open,
-    /// This process may seal no more values until it is granted more.
-    #[error("no seals are left of what was reserved")]
+    /// This process may seal no more values until it is granted more; where none are granted, the data key is used up.
+    #[error("the data key has sealed as many values as it may")]
     AllowanceSpent,
 }
 

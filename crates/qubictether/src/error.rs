@@ -125,6 +125,9 @@ impl Error {
             }
             // It says what to do itself.
             Self::Store(store::Error::Keyring(keyring::Error::Kms { .. })) => None,
+            Self::Store(store::Error::Keyring(keyring::Error::AllowanceSpent)) => {
+                Some("`qubictether keys rotate --data` makes the next data key")
+            }
             Self::Store(store::Error::Keyring(_)) => Some(
                 "QT_KEY_PROVIDER, and QT_KEK_FILE or QT_KMS_KEY_ID, have to name the key by which `qubictether init` or \
                  `qubictether keys rewrap` wrapped the keys of this database",

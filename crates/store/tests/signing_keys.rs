@@ -112,6 +112,21 @@ async fn of_many_that_rotate_at_once_one_does() {
 }
 
 #[tokio::test]
+async fn the_database_itself_lets_no_use_have_two_active_or_two_prepared_keys() {
+    let (database, _, _) = site().await;
+    for second in ["publish_at WHERE sign_from IS NULL", "NULL WHERE sign_from IS NOT NULL"] {
+        let refused = format!(
+            "DO $$ BEGIN
+                 UPDATE signing_keys SET sign_from = {second};
+                 RAISE 'taken: {second}';
+             EXCEPTION WHEN unique_violation THEN NULL;
+             END $$"
+        );
+        database.run(&refused).await;
+    }
+}
+
+#[tokio::test]
 async fn keys_that_are_old_enough_are_rotated_by_whoever_looks_first() {
     let (database, one, other) = site().await;
     database.clock.advance(AGE - 1);

@@ -115,6 +115,30 @@ async fn what_was_sealed_before_a_rotation_opens_and_everything_is_brought_under
 }
 
 #[tokio::test]
+async fn a_data_key_seals_no_more_than_its_bound_however_many_processes_do_it() {
+    let site = Site::new(1).await;
+    let (one, other) = (site.store(1).await, site.store(2).await);
+    let seal = async |store: &Store| {
+        let mut subject = store.load_subjects(&[site.installs[0]]).await?.pop().unwrap();
+        subject.set_secrets(Some(Secrets::fresh(Secret::from_bytes([9; 32]))));
+        store.commit_contacts(&[contact(subject)]).await.map(|written| written.len())
+    };
+    // There is one reservation left, of 1024.
+    site.database
+        .run("UPDATE wrapped_keys SET seals_reserved = 2147483648 - 1024 WHERE purpose = 'data-key'")
+        .await;
+    assert_eq!(seal(&one).await.unwrap(), 1);
+    for _ in 0..2 {
+        let refused = seal(&other).await;
+        assert!(matches!(refused, Err(Error::Keyring(keyring::Error::AllowanceSpent))), "{refused:?}");
+    }
+    let reserved = "SELECT seals_reserved FROM wrapped_keys WHERE purpose = 'data-key'";
+    assert_eq!(site.database.value(reserved).await, "2147483648");
+    other.begin_rotation(Purpose::DataKey, &Actor::command_line()).await.unwrap();
+    assert_eq!(seal(&other).await.unwrap(), 1, "under the next one");
+}
+
+#[tokio::test]
 async fn a_process_that_has_not_heard_of_a_rotation_seals_under_the_old_key_for_a_minute_at_most() {
     let site = Site::new(2).await;
     let (one, other) = (site.store(1).await, site.store(2).await);

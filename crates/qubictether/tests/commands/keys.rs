@@ -309,3 +309,18 @@ async fn a_kid_that_begins_with_a_hyphen_is_a_kid() {
         assert_eq!(site.says(&["keys", "taint", help]).code, Some(0), "{help}");
     }
 }
+
+#[tokio::test]
+async fn a_data_key_that_is_used_up_is_said_to_be_with_what_to_do() {
+    let site = Site::new().await;
+    let license = site.database.license(1, "{}", 5).await;
+    site.database.run("UPDATE wrapped_keys SET seals_reserved = 2147483648 WHERE purpose = 'data-key'").await;
+    let rotate_key = || site.says(&["license", "rotate-key", &license.id.to_string()]);
+    let refused = rotate_key();
+    assert!(
+        refused.code == Some(5) && refused.error.contains("`qubictether keys rotate --data`"),
+        "{refused:?}"
+    );
+    assert_eq!(site.says(&["keys", "rotate", "--data", "--no-wait"]).code, Some(0));
+    assert_eq!(rotate_key().code, Some(0));
+}
