@@ -80,7 +80,7 @@ fn build_packages(config: &Config, arch: Arch, packages: &[&str]) -> Result<Path
 fn build_command(config: &Config, program: &Path, zig: &Path, arch: Arch) -> Command {
     let mut command = Command::new(program);
     command.current_dir(&config.checkout);
-    command.args(["lambda", "build", "--release", "--skip-target-check"]);
+    command.args(["lambda", "build", "--profile", "lambda", "--skip-target-check"]);
     if arch == Arch::Arm64 {
         command.args(["--target", arch.target()]);
     }
