@@ -62,7 +62,7 @@ pub(crate) enum Error {
     },
     /// Licenses of another server's can't be brought as they are.
     #[error(
-        "{count} licenses can't be brought as they are: mend that, or bring the others with --apply --leave-out"
+        "{count} licenses or pages can't be brought as they are: mend that, or bring the others with --apply --leave-out"
     )]
     NotBrought {
         /// How many.

@@ -35,7 +35,7 @@ pub(crate) struct Keygen {
     /// Do it; without this it is only told what would be done
     #[arg(long)]
     apply: bool,
-    /// Bring what can be brought, although some licenses have problems
+    /// Bring what can be brought, although some licenses have problems or pages of a list are missing
     #[arg(long, requires = "apply")]
     leave_out: bool,
     /// The profile that judges the installs, its id or name; may be left out where there is one profile only

@@ -58,14 +58,14 @@ pub(crate) struct Remark {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) licenses: Vec<ImportedLicense>,
-    /// Licenses that can't be brought as they are.
+    /// Licenses that can't be brought as they are, and pages that aren't there.
     pub(crate) problems: Vec<Remark>,
     /// What becomes something else than it was.
     pub(crate) notes: Vec<Remark>,
 }
 
 impl Plan {
-    /// How many licenses have problems.
+    /// How many licenses, and pages of lists, have problems.
     pub(crate) fn unfit(&self) -> usize {
         self.problems.iter().map(|problem| &problem.id).collect::<BTreeSet<_>>().len()
     }
@@ -84,6 +84,11 @@ impl Plan {
                     plan.problems.extend(details.into_iter().map(|detail| of_license(license, detail)));
                 }
             }
+        }
+        for page in export.missing_pages() {
+            let (resource, id) = ("pages".to_owned(), page.to_owned());
+            let detail = "isn't in the file: what it lists would be missing".to_owned();
+            plan.problems.push(Remark { resource, id, detail });
         }
         for (license, machines) in &machines {
             if export.find("licenses", license).is_none() {
@@ -206,6 +211,8 @@ impl<'a> Reading<'a> {
             self.note(format!("{} bind nothing here", unknown.join(", ")));
         }
         match self.bound("maxMachines") {
+            // Of a policy that isn't floating it is one, said or not.
+            None if self.bound("floating") == Some(&Value::Bool(false)) => Ok(1),
             None => {
                 self.note(format!("has no bound on machines: {MOST_SEATS} seats"));
                 Ok(MOST_SEATS)
@@ -223,7 +230,8 @@ impl<'a> Reading<'a> {
             self.note("its owner is banned: it is suspended");
             return true;
         }
-        self.license.attribute("suspended") == Some(&Value::Bool(true))
+        self.license.text("status") == Some("SUSPENDED")
+            || self.license.attribute("suspended") == Some(&Value::Bool(true))
     }
 
     /// An object of the codes that it has, each true.

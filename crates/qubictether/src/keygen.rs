@@ -50,6 +50,10 @@ pub(crate) struct Export {
     places: HashMap<(String, String), usize>,
     /// Entitlements of a license, as a list of that license's alone says them.
     listed: Vec<(String, String)>,
+    /// The last page of each list that there is, by the list's path.
+    pages: BTreeMap<String, u64>,
+    /// Pages that others say come next.
+    next: Vec<String>,
 }
 
 impl Export {
@@ -74,8 +78,15 @@ impl Export {
             Value::Object(mut object) if object.contains_key("data") => {
                 let data = object.remove("data").unwrap_or_default();
                 self.note_list(object.get("links"), &data);
+                self.note_page(object.get("links"));
                 self.take(data)?;
                 self.take(object.remove("included").unwrap_or(Value::Array(Vec::new())))
+            }
+            Value::Object(object) if object.contains_key("errors") => {
+                let first =
+                    object["errors"].get(0).and_then(|error| error.get("detail").or(error.get("title")));
+                let detail = first.and_then(Value::as_str).unwrap_or("it doesn't say which");
+                Err(format!("Keygen has answered with an error there: {detail}"))
             }
             Value::Object(object) => {
                 let resource: Resource = serde_json::from_value(Value::Object(object))
@@ -96,6 +107,28 @@ impl Export {
         let ids =
             data.as_array().into_iter().flatten().filter_map(|entitlement| entitlement.get("id")?.as_str());
         self.listed.extend(ids.map(|id| (license.to_owned(), id.to_owned())));
+    }
+
+    /// Notes which page of a list a document is, and whether another comes after it.
+    fn note_page(&mut self, links: Option<&Value>) {
+        let link = |name: &str| links.and_then(|links| links.get(name)).and_then(Value::as_str);
+        let next = link("next");
+        let this =
+            link("self").map(page).into_iter().chain(next.map(page).map(|(list, next)| (list, next - 1)));
+        for (list, number) in this {
+            let last = self.pages.entry(list).or_default();
+            *last = number.max(*last);
+        }
+        self.next.extend(next.map(str::to_owned));
+    }
+
+    /// Pages that come after one that is there, and aren't.
+    pub(crate) fn missing_pages(&self) -> impl Iterator<Item = &str> {
+        let is_missing = |link: &&str| {
+            let (list, number) = page(link);
+            self.pages.get(&list).is_none_or(|last| *last < number)
+        };
+        self.next.iter().map(String::as_str).filter(is_missing)
     }
 
     fn insert(&mut self, resource: Resource) {
@@ -159,9 +192,44 @@ impl Export {
     }
 }
 
+/// Which list a link is of, by its path, and which page of it: the first where it doesn't say, and never none.
+fn page(link: &str) -> (String, u64) {
+    let (list, query) = link.split_once('?').unwrap_or((link, ""));
+    let list = list.find("/v1/").map_or(list, |at| &list[at..]);
+    let number = query.split('&').find_map(|pair| {
+        let (name, number) = pair.split_once('=')?;
+        matches!(name, "page[number]" | "page%5Bnumber%5D").then_some(number)?.parse().ok()
+    });
+    (list.to_owned(), number.unwrap_or(1).max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_that_another_says_comes_next_and_isnt_there_is_missed() {
+        let page = |list: &str, number: u64, next: Option<u64>| {
+            let link = |number: u64| format!("/v1/accounts/acme/{list}?page[number]={number}&page[size]=10");
+            let links = serde_json::json!({ "self": link(number), "next": next.map(link) });
+            serde_json::json!({ "data": [], "links": links }).to_string()
+        };
+        let missing = |pages: &[String]| {
+            Export::read(&pages.concat()).unwrap().missing_pages().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let all = [page("licenses", 2, None), page("licenses", 1, Some(2)), page("machines", 1, None)];
+        assert_eq!(missing(&all), [""; 0], "in whatever order");
+        let cut = [page("licenses", 1, Some(2)), page("machines", 2, None)];
+        assert_eq!(missing(&cut), ["/v1/accounts/acme/licenses?page[number]=2&page[size]=10"]);
+        let absolute = r#"{"data":[],"links":{"self":"https://api.keygen.sh/v1/accounts/acme/users?page%5Bnumber%5D=2"}}"#;
+        assert_eq!(
+            missing(&[page("users", 1, Some(2)), absolute.to_owned()]),
+            [""; 0],
+            "however it is written"
+        );
+        let bare = r#"{"data":[],"links":{"next":"/v1/accounts/acme/users?page[number]=0"}}"#;
+        assert_eq!(missing(&[bare.to_owned()]).len(), 1, "a page before the first is none");
+    }
 
     #[test]
     fn an_export_is_read_in_whatever_pieces_it_comes() {
@@ -184,6 +252,9 @@ mod tests {
         assert!(Export::read("{\"data\":[7]}").unwrap_err().starts_with("value 1 of the file: neither"));
         assert!(Export::read("[]\n{\"id\":\"x\"}").unwrap_err().contains("value 2"));
         assert!(Export::read("{\"data\":").unwrap_err().contains("line 1"));
+        let refused =
+            r#"{"meta":{"id":"1"},"errors":[{"title":"Unauthorized","detail":"You must be authenticated"}]}"#;
+        assert!(Export::read(refused).unwrap_err().ends_with("an error there: You must be authenticated"));
         assert!(Export::read("").unwrap().kinds().next().is_none());
     }
 

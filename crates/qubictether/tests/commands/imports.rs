@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use protocol::ambient::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::Site;
@@ -114,12 +115,148 @@ async fn an_import_is_told_first_and_brings_licenses_machines_and_entitlements_o
     assert_eq!(site.database.value("SELECT count(*) FROM licenses").await, "2");
 }
 
+/// What a license becomes, by Keygen's id of it.
+fn told<'a>(plan: &'a Value, id: &str) -> &'a Value {
+    plan["licenses"].as_array().unwrap().iter().find(|license| license["keygen_id"] == id).unwrap()
+}
+
+/// What is noted of something.
+fn noted<'a>(plan: &'a Value, id: &str) -> Vec<&'a str> {
+    let notes = plan["notes"].as_array().unwrap().iter().filter(|note| note["id"] == id);
+    notes.map(|note| note["detail"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_keygen_leaves_out_or_says_by_null_is_understood() {
+    let site = site().await;
+    let bare = |id: &str, attributes: &Value, relationships: &Value| {
+        json!({ "type": "licenses", "id": id, "attributes": attributes, "relationships": relationships,
+                "links": { "self": format!("/v1/accounts/acme/licenses/{id}") } })
+    };
+    let of = |policy: &str, owner: &Value| {
+        json!({ "account": { "data": { "type": "accounts", "id": "acme" } }, "environment": { "data": null },
+                "group": { "data": null, "links": { "related": null } }, "owner": { "data": owner },
+                "policy": { "data": { "type": "policies", "id": policy } },
+                "product": { "data": { "type": "products", "id": "p" } },
+                "machines": { "links": { "related": "/machines" }, "meta": { "cores": 0, "count": 0 } } })
+    };
+    let user = json!({ "type": "users", "id": "u" });
+    let policy = |id: &str, attributes: &Value| {
+        json!({ "type": "policies", "id": id, "attributes": attributes,
+        "relationships": { "entitlements": { "data": [{ "type": "entitlements", "id": "e" }] } } })
+    };
+    let mut old = of("floating", &json!(null));
+    old["user"] = json!({ "data": user });
+    let export = json!({
+        "data": [
+            bare("solo", &json!({ "name": " Solo ", "expiry": null, "maxMachines": null, "metadata": {},
+                "status": "ACTIVE", "suspended": false, "created": "2024-01-01T00:00:00.000Z" }), &of("locked", &json!(null))),
+            bare("nameless", &json!({ "name": null, "maxMachines": 0, "created": "2199-01-01T00:00:00Z" }),
+                &of("floating", &json!(null))),
+            bare("banned", &json!({ "status": "BANNED", "suspended": false }), &of("floating", &user)),
+            bare("suspended", &json!({ "status": "SUSPENDED", "metadata": null }), &old),
+        ],
+        "included": [
+            policy("locked", &json!({ "floating": false, "maxMachines": null })),
+            policy("floating", &json!({ "floating": true, "maxMachines": 3, "maxProcesses": null })),
+            { "type": "products", "id": "p", "attributes": { "code": "acme-render" } },
+            { "type": "users", "id": "u", "attributes": { "email": "it@example.com", "fullName": null } },
+            { "type": "entitlements", "id": "e", "attributes": { "code": "EXPORT" } },
+        ],
+        "links": { "self": "/v1/accounts/acme/licenses?page[number]=1&page[size]=10", "prev": null, "next": null,
+                   "meta": { "pages": 1, "count": 4 } },
+    });
+    let file = file(&site, &export);
+    let plan = site.json(&["import", "keygen", file.to_str().unwrap()]);
+    let what = |id: &str| {
+        let license = &told(&plan, id)["license"];
+        (
+            license["customer"].as_str().unwrap(),
+            license["max_installs"].as_i64().unwrap(),
+            &told(&plan, id)["suspended"],
+        )
+    };
+    assert_eq!(what("solo"), ("Solo", 1, &json!(false)), "not floating: one machine");
+    assert_eq!(what("nameless"), ("Keygen license nameless", 0, &json!(false)));
+    assert_eq!(what("banned"), ("it@example.com", 3, &json!(true)), "its policy's bound");
+    assert_eq!(
+        what("suspended"),
+        ("it@example.com", 3, &json!(true)),
+        "whom older versions of the API call its user"
+    );
+    assert_eq!(noted(&plan, "banned"), ["its owner is banned: it is suspended"]);
+    assert_eq!(noted(&plan, "solo"), [""; 0]);
+    let solo = &told(&plan, "solo")["license"];
+    assert_eq!((&solo["expires_at"], &solo["entitlements"]), (&json!(null), &json!({ "EXPORT": true })));
+    assert_eq!(solo["metadata"], json!({ "keygen": { "id": "solo", "name": "Solo" } }));
+    let begins =
+        protocol::admin::parse_time(told(&plan, "nameless")["license"]["starts_at"].as_str().unwrap());
+    assert!(begins.unwrap() <= SystemClock.unix_seconds(), "nothing was made later than now");
+}
+
+#[tokio::test]
+async fn machines_hold_the_seats_in_the_order_in_which_they_came_each_once() {
+    let site = site().await;
+    let mut export = export();
+    let mut odd = machine("none", "l1", "", "2024-06-01T00:00:00Z");
+    odd["attributes"]["fingerprint"] = json!(null);
+    export[1]["data"] = json!([
+        machine("late", "l1", "EE:FF", "2024-06-03T00:00:00Z"),
+        machine("first", "l1", "AA:BB", "2024-06-01T00:00:00Z"),
+        machine("again", "l1", "AA:BB", "2024-06-04T00:00:00Z"),
+        machine("future", "l1", "11:22", "2199-06-01T00:00:00Z"),
+        machine("undated", "l1", "33:44", "yesterday"),
+        odd,
+        machine("stray", "elsewhere", "55:66", "2024-06-02T00:00:00Z"),
+    ]);
+    let file = file(&site, &export);
+    let command = ["import", "keygen", file.to_str().unwrap()];
+    let plan = site.json(&command);
+    assert_eq!(told(&plan, "l1")["installs"], 2);
+    assert_eq!(noted(&plan, "none"), ["has no fingerprint: it activates as a new one"]);
+    assert_eq!(noted(&plan, "again"), ["has the fingerprint of another: they are one"]);
+    assert!(noted(&plan, "undated")[0].ends_with("it counts as made now"), "{plan}");
+    assert_eq!(noted(&plan, "elsewhere"), ["1 machines are of this license, which isn't in the file"]);
+    assert!(
+        noted(&plan, "l1")
+            .contains(&"2 machines, the newest, have no seat: they activate when there is room")
+    );
+    site.says(&[&command[..], &["--apply"]].concat());
+    let installs = site.json(&["install", "list"]);
+    let names: Vec<_> = installs.as_array().unwrap().iter().map(|install| install["name"].clone()).collect();
+    assert_eq!(names, ["host-first", "host-late"]);
+    assert_eq!(installs[0]["activated_at"], "2024-06-01T00:00:00Z");
+}
+
+#[tokio::test]
+async fn a_page_that_is_missing_keeps_everything_from_being_brought_unless_it_is_left_out() {
+    let site = site().await;
+    let mut export = export();
+    let next = "/v1/accounts/acme/machines?page[number]=2&page[size]=3";
+    export[1]["links"] = json!({ "self": next.replace('2', "1"), "next": next });
+    let file = file(&site, &export);
+    let command = ["import", "keygen", file.to_str().unwrap(), "--apply"];
+    let said = site.says(&command);
+    assert!(
+        said.code == Some(2) && said.error.contains(&format!("problem: pages {next}: isn't in the file")),
+        "{said:?}"
+    );
+    assert_eq!(site.database.value("SELECT count(*) FROM licenses").await, "0");
+    assert_eq!(site.says(&[&command[..], &["--leave-out"]].concat()).code, Some(0));
+    assert_eq!(site.database.value("SELECT count(*) FROM licenses").await, "2");
+}
+
 #[tokio::test]
 async fn what_cant_be_brought_is_named_and_nothing_is_brought_unless_it_is_left_out() {
     let site = site().await;
     let mut export = export();
     let licenses = export[0]["data"].as_array_mut().unwrap();
     licenses.push(license("l3", &json!({ "expiry": "tomorrow", "maxMachines": -1 })));
+    let ended = json!({ "created": "2024-01-02T00:00:00Z", "expiry": "2024-01-02T00:00:00Z" });
+    licenses.push(license("l4", &ended));
+    let mut unknown = license("l5", &json!({}));
+    unknown["relationships"]["entitlements"] = json!({ "data": [{ "type": "entitlements", "id": "lost" }] });
+    licenses.push(unknown);
     let file = file(&site, &export);
     let command = ["import", "keygen", file.to_str().unwrap()];
     let apply = [&command[..], &["--apply"]].concat();
@@ -128,7 +265,9 @@ async fn what_cant_be_brought_is_named_and_nothing_is_brought_unless_it_is_left_
         assert_eq!(said.code, Some(2));
         assert!(said.error.contains("problem: licenses l3: expiry is \"tomorrow\""), "{said:?}");
         assert!(said.error.contains("problem: licenses l3: maxMachines is -1"), "{said:?}");
-        assert!(said.error.contains("1 licenses can't be brought"), "{said:?}");
+        assert!(said.error.contains("problem: licenses l4: expiry isn't later than created"), "{said:?}");
+        assert!(said.error.contains("problem: licenses l5: entitlement lost isn't in the file"), "{said:?}");
+        assert!(said.error.contains("3 licenses or pages can't be brought"), "{said:?}");
         assert_eq!(site.database.value("SELECT count(*) FROM licenses").await, "0");
     }
     let said = site.says(&[&apply[..], &["--leave-out"]].concat());
