@@ -326,6 +326,10 @@ mod tests {
             let refusal = read(&[(name, text)]).unwrap_err();
             assert!(refusal.starts_with(name), "{name}={text}: {refusal}");
         }
+        for text in ["1001/s burst 1", "1/s burst 1000001", "1/day burst 1"] {
+            let refusal = read(&[("QT_ACTIVATIONS_PER_KEY", text)]).unwrap_err();
+            assert!(refusal.ends_with("(1 to 1000 a unit of s, min or h; burst 1 to 1000000)"), "{refusal}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use protocol::ambient::Random;
 use protocol::jitter;
@@ -136,6 +136,15 @@ impl Refusal {
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, body).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        // Every 401 says what would be taken (RFC 9110 section 15.5.2).
+        let scheme = match self.code {
+            Code::InvalidProof => Some(protocol::proof::SCHEME),
+            Code::Unauthorized => Some("Bearer"),
+            _ => None,
+        };
+        if let Some(scheme) = scheme {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+        }
         if let Some(seconds) = self.retry_after {
             // Up to as long again, so that those who were refused together don't come back together.
             let spread = jitter::full(random, seconds.min(LONGEST_SPREAD));

@@ -134,9 +134,8 @@ impl<'a> Reading<'a> {
         let entitlements = self.entitlements(ties).map_err(|error| wrong.push(error)).ok();
         let metadata = self.metadata().map_err(|error| wrong.push(error)).ok();
         let max_installs = self.seats().map_err(|error| wrong.push(error)).ok();
-        if let (Some(starts_at), Some(end)) = (starts_at, expires_at)
-            && end <= starts_at
-        {
+        // Where it isn't said, it is made now.
+        if expires_at.is_some_and(|end| end <= starts_at.unwrap_or(self.choices.now)) {
             wrong.push("expiry isn't later than created".to_owned());
         }
         let (Some(product), Some(entitlements), Some(metadata), Some(max_installs), true) =

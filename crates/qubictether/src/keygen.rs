@@ -268,6 +268,7 @@ mod tests {
             {"type":"license-entitlements","id":"y","relationships":{"license":{"data":{"id":"other"}},"entitlement":{"data":{"id":"e"}}}},
             {"data":[{"type":"entitlements","id":"f"}],"links":{"self":"/v1/accounts/acme/licenses/l/entitlements?page=1"}},
             {"data":[{"type":"entitlements","id":"g"}],"links":{"self":"/v1/accounts/acme/entitlements"}},
+            {"data":[{"type":"entitlements","id":"h"}],"links":{"self":"/v1/accounts/acme/licenses/other/entitlements"}},
             {"type":"policy-entitlements","id":"z","relationships":{"policy":{"data":{"id":"p"}},"entitlement":{"data":{"id":"d"}}}}]"#;
         let export = Export::read(text).unwrap();
         let tied = export.by_license("license-entitlements");

@@ -40,7 +40,9 @@ pub enum Error {
         cause: Cause,
     },
     /// A migration failed, or one that was applied has changed since.
-    #[error("the schema can't be migrated")]
+    #[error(
+        "the schema can't be migrated (one with migrations that aren't there is a newer server's: use that version)"
+    )]
     Migration(#[source] Box<refinery::Error>),
     /// A table or a column isn't there.
     #[error("the database's schema isn't this program's; run `qubictether migrate`")]

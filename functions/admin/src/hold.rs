@@ -58,7 +58,6 @@ pub async fn end(operator: &Operator<'_>) -> Result<(), Error> {
     let Some(before) = change.lock_hold().await? else { return Ok(()) };
     change.write_hold(None).await?;
     operator.finish(change, "hold.end", THE_HOLD, States::removed(&shown(Some(before)))?).await?;
-    tracing::warn!("the incident hold was ended");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use edge::testing::{Answer, TestMachine, noise};
 use http::Request;
-use protocol::proof::Operation;
+use protocol::proof::{Operation, SCHEME};
 use serde_json::{Value, json};
 
 use crate::World;
@@ -151,6 +151,7 @@ async fn every_proof_that_does_not_hold_gets_one_and_the_same_answer() {
     for (why, proof) in cases {
         let answer = world.server.post("/v1/heartbeat", proof.as_deref(), body.clone()).await;
         assert_problem(&answer, "401 invalid_proof", why);
+        assert_eq!(answer.headers["www-authenticate"], SCHEME, "{why}");
         let mut names: Vec<_> = answer.headers.keys().map(|name| name.as_str().to_owned()).collect();
         names.sort();
         let mut shape = answer.json();

@@ -17,6 +17,7 @@ mod conformance;
 mod connection;
 mod crashes;
 mod drain;
+mod hold;
 mod kms;
 mod lambda;
 mod many_connections;

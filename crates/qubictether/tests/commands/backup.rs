@@ -50,6 +50,12 @@ async fn a_dump_of_every_format_is_restored_aside_and_all_that_is_sealed_in_it_o
             let column = columns.iter().find(|column| column["table"] == table).unwrap();
             (column["rows"].clone(), column["opened"].clone(), column["closed"].clone())
         };
+        let sealed: Vec<_> =
+            found["columns"].as_array().unwrap().iter().map(|column| &column["table"]).collect();
+        assert_eq!(
+            sealed,
+            ["root_keys", "signing_keys", "users", "idempotency_keys", "webhooks", "licenses", "installs"]
+        );
         assert_eq!(column("licenses"), (2.into(), 2.into(), 0.into()));
         assert_eq!(column("installs"), (30.into(), 30.into(), 0.into()));
         assert_eq!(found["audit"]["intact"], true);
@@ -75,11 +81,39 @@ async fn a_value_that_was_moved_to_another_row_is_found_and_named() {
                  WHERE id = (SELECT id FROM installs ORDER BY id LIMIT 1)";
     site.database.run(moved).await;
     let first = site.database.value("SELECT id FROM installs ORDER BY id LIMIT 1").await;
-    let said = check(&site, &dump(&site, "copy", &["--format=custom"]));
+    let file = dump(&site, "copy", &["--format=custom"]);
+    let said = check(&site, &file);
     assert_eq!(said.code, Some(1));
     let named = format!("1 sealed values don't open; the first is installs.secrets of {first}");
     assert!(said.error.contains(&named), "{said:?}");
     assert!(!said.output.contains("everything"), "{said:?}");
+    let said = site.says(&["backup", "check", file.to_str().unwrap(), "--json"]);
+    assert!(said.code == Some(1) && said.output.contains(r#""opens":false"#), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_row_of_the_audit_log_that_was_changed_is_found_in_a_dump_too() {
+    let site = Site::new().await;
+    for name in ["one", "two", "three"] {
+        site.json(&["profile", "create", "--name", name]);
+    }
+    // Whoever may do anything to the database needs no grant, and no trigger stops him.
+    let tampered =
+        "SET session_replication_role = replica; UPDATE admin_audit SET actor_name = 'nobody' WHERE seq = 2";
+    site.database.run(tampered).await;
+    let said = check(&site, &dump(&site, "copy", &["--format=custom"]));
+    assert!(said.code == Some(1) && said.error.contains("row 2"), "{said:?}");
+    assert!(!said.output.contains("everything"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_dump_of_a_newer_server_is_refused_and_not_guessed_at() {
+    let site = Site::new().await;
+    let newer = "INSERT INTO schema_history SELECT 9999, 'of_tomorrow', applied_on, checksum FROM schema_history LIMIT 1";
+    site.database.run(newer).await;
+    let said = check(&site, &dump(&site, "copy", &["--format=custom"]));
+    assert!(said.code == Some(1) && said.error.contains("of_tomorrow"), "{said:?}");
+    assert!(said.error.contains("a newer server's: use that version"), "{said:?}");
 }
 
 #[tokio::test]

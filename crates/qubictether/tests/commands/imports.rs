@@ -1,5 +1,6 @@
 //! `import keygen`.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use protocol::ambient::{Clock, SystemClock};
@@ -109,7 +110,8 @@ async fn an_import_is_told_first_and_brings_licenses_machines_and_entitlements_o
     assert_eq!(installs[0]["fingerprint"]["bound"]["machine"], bound);
 
     // Once more: nothing is left to bring.
-    assert_eq!(site.json(&command)["brought_before"], 2);
+    let told = site.json(&command);
+    assert_eq!((&told["brought_before"], &told["licenses"]), (&json!(2), &json!([])));
     let again = site.says(&[&command[..], &["--apply"]].concat());
     assert!(again.code == Some(0) && again.output.is_empty(), "{again:?}");
     assert_eq!(site.database.value("SELECT count(*) FROM licenses").await, "2");
@@ -143,14 +145,19 @@ async fn what_keygen_leaves_out_or_says_by_null_is_understood() {
     let user = json!({ "type": "users", "id": "u" });
     let policy = |id: &str, attributes: &Value| {
         json!({ "type": "policies", "id": id, "attributes": attributes,
-        "relationships": { "entitlements": { "data": [{ "type": "entitlements", "id": "e" }] } } })
+        "relationships": { "product": { "data": { "type": "products", "id": "p" } },
+                           "entitlements": { "data": [{ "type": "entitlements", "id": "e" }] } } })
     };
+    // Its product is its policy's.
+    let mut of_policy = of("floating", &json!(null));
+    of_policy.as_object_mut().unwrap().remove("product");
     let mut old = of("floating", &json!(null));
     old["user"] = json!({ "data": user });
     let export = json!({
         "data": [
             bare("solo", &json!({ "name": " Solo ", "expiry": null, "maxMachines": null, "metadata": {},
                 "status": "ACTIVE", "suspended": false, "created": "2024-01-01T00:00:00.000Z" }), &of("locked", &json!(null))),
+            bare("long", &json!({ "name": format!("a\u{7}b{}", "c".repeat(300)) }), &of_policy),
             bare("nameless", &json!({ "name": null, "maxMachines": 0, "created": "2199-01-01T00:00:00Z" }),
                 &of("floating", &json!(null))),
             bare("banned", &json!({ "status": "BANNED", "suspended": false }), &of("floating", &user)),
@@ -160,11 +167,11 @@ async fn what_keygen_leaves_out_or_says_by_null_is_understood() {
             policy("locked", &json!({ "floating": false, "maxMachines": null })),
             policy("floating", &json!({ "floating": true, "maxMachines": 3, "maxProcesses": null })),
             { "type": "products", "id": "p", "attributes": { "code": "acme-render" } },
-            { "type": "users", "id": "u", "attributes": { "email": "it@example.com", "fullName": null } },
+            { "type": "users", "id": "u", "attributes": { "email": "it@example.com", "fullName": " " } },
             { "type": "entitlements", "id": "e", "attributes": { "code": "EXPORT" } },
         ],
         "links": { "self": "/v1/accounts/acme/licenses?page[number]=1&page[size]=10", "prev": null, "next": null,
-                   "meta": { "pages": 1, "count": 4 } },
+                   "meta": { "pages": 1, "count": 5 } },
     });
     let file = file(&site, &export);
     let plan = site.json(&["import", "keygen", file.to_str().unwrap()]);
@@ -177,6 +184,8 @@ async fn what_keygen_leaves_out_or_says_by_null_is_understood() {
         )
     };
     assert_eq!(what("solo"), ("Solo", 1, &json!(false)), "not floating: one machine");
+    assert_eq!(what("long").0, format!("ab{}", "c".repeat(198)), "what fits, without what can't be printed");
+    assert_eq!(told(&plan, "long")["license"]["product"], "acme-render", "its policy's");
     assert_eq!(what("nameless"), ("Keygen license nameless", 0, &json!(false)));
     assert_eq!(what("banned"), ("it@example.com", 3, &json!(true)), "its policy's bound");
     assert_eq!(
@@ -198,6 +207,7 @@ async fn what_keygen_leaves_out_or_says_by_null_is_understood() {
 async fn machines_hold_the_seats_in_the_order_in_which_they_came_each_once() {
     let site = site().await;
     let mut export = export();
+    export[0]["data"][0]["attributes"]["maxMachines"] = json!(3);
     let mut odd = machine("none", "l1", "", "2024-06-01T00:00:00Z");
     odd["attributes"]["fingerprint"] = json!(null);
     export[1]["data"] = json!([
@@ -212,20 +222,29 @@ async fn machines_hold_the_seats_in_the_order_in_which_they_came_each_once() {
     let file = file(&site, &export);
     let command = ["import", "keygen", file.to_str().unwrap()];
     let plan = site.json(&command);
-    assert_eq!(told(&plan, "l1")["installs"], 2);
+    assert_eq!(told(&plan, "l1")["installs"], 3);
     assert_eq!(noted(&plan, "none"), ["has no fingerprint: it activates as a new one"]);
     assert_eq!(noted(&plan, "again"), ["has the fingerprint of another: they are one"]);
     assert!(noted(&plan, "undated")[0].ends_with("it counts as made now"), "{plan}");
     assert_eq!(noted(&plan, "elsewhere"), ["1 machines are of this license, which isn't in the file"]);
     assert!(
         noted(&plan, "l1")
-            .contains(&"2 machines, the newest, have no seat: they activate when there is room")
+            .contains(&"1 machines, the newest, have no seat: they activate when there is room")
     );
     site.says(&[&command[..], &["--apply"]].concat());
     let installs = site.json(&["install", "list"]);
-    let names: Vec<_> = installs.as_array().unwrap().iter().map(|install| install["name"].clone()).collect();
-    assert_eq!(names, ["host-first", "host-late"]);
-    assert_eq!(installs[0]["activated_at"], "2024-06-01T00:00:00Z");
+    let came: HashMap<&str, &str> = installs
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|install| (install["name"].as_str().unwrap(), install["activated_at"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        (came.len(), came["host-first"], came["host-late"]),
+        (3, "2024-06-01T00:00:00Z", "2024-06-03T00:00:00Z")
+    );
+    let future = protocol::admin::parse_time(came["host-future"]).unwrap();
+    assert!(future <= SystemClock.unix_seconds(), "nothing came later than now");
 }
 
 #[tokio::test]
@@ -254,6 +273,7 @@ async fn what_cant_be_brought_is_named_and_nothing_is_brought_unless_it_is_left_
     licenses.push(license("l3", &json!({ "expiry": "tomorrow", "maxMachines": -1 })));
     let ended = json!({ "created": "2024-01-02T00:00:00Z", "expiry": "2024-01-02T00:00:00Z" });
     licenses.push(license("l4", &ended));
+    licenses.push(license("l6", &json!({ "expiry": "2024-01-02T00:00:00Z" })));
     let mut unknown = license("l5", &json!({}));
     unknown["relationships"]["entitlements"] = json!({ "data": [{ "type": "entitlements", "id": "lost" }] });
     licenses.push(unknown);
@@ -266,8 +286,9 @@ async fn what_cant_be_brought_is_named_and_nothing_is_brought_unless_it_is_left_
         assert!(said.error.contains("problem: licenses l3: expiry is \"tomorrow\""), "{said:?}");
         assert!(said.error.contains("problem: licenses l3: maxMachines is -1"), "{said:?}");
         assert!(said.error.contains("problem: licenses l4: expiry isn't later than created"), "{said:?}");
+        assert!(said.error.contains("problem: licenses l6: expiry isn't later than created"), "{said:?}");
         assert!(said.error.contains("problem: licenses l5: entitlement lost isn't in the file"), "{said:?}");
-        assert!(said.error.contains("3 licenses or pages can't be brought"), "{said:?}");
+        assert!(said.error.contains("4 licenses or pages can't be brought"), "{said:?}");
         assert_eq!(site.database.value("SELECT count(*) FROM licenses").await, "0");
     }
     let said = site.says(&[&apply[..], &["--leave-out"]].concat());

@@ -221,6 +221,7 @@ async fn an_origin_that_the_operator_names_may_call_and_read_what_it_is_told() {
     assert!(preflight.headers["access-control-allow-headers"].to_str().unwrap().contains("If-Match"));
     let refused = own.get("/users").await;
     assert_eq!(refused.word(), "401 unauthorized");
+    assert_eq!(refused.headers["www-authenticate"], "Bearer");
     assert_eq!(refused.headers["access-control-allow-origin"], "http://127.0.0.1:8080");
     let foreign = world.nobody().with("origin", "https://evil.example.com");
     let refused = foreign.call(Method::OPTIONS, "/users", &Value::Null).await;

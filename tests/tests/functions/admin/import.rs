@@ -4,7 +4,7 @@ use ::admin::Operator;
 use ::admin::import::{self, ImportedLicense};
 use edge::testing::TestMachine;
 use protocol::LicenseKey;
-use protocol::admin::NewLicense;
+use protocol::admin::{NewLicense, Time};
 use store::KnownMachine;
 
 use crate::World;
@@ -69,4 +69,17 @@ async fn what_was_brought_before_is_left_as_it_is() {
     assert_eq!(world.database.value("SELECT count(*) FROM imports").await, "1");
     let rows = "SELECT count(*) FROM admin_audit WHERE action = 'license.import'";
     assert_eq!(world.database.value(rows).await, "1");
+}
+
+#[tokio::test]
+async fn terms_that_no_license_may_have_are_refused_and_leave_nothing() {
+    let world = World::new().await;
+    let operator = Operator::at_the_command_line(&world.server.edge.store);
+    let mut wanted = wanted(&world).await;
+    let now = Time(world.server.edge.now());
+    (wanted.license.starts_at, wanted.license.expires_at) = (Some(now), Some(now));
+    let refused = import::license(&operator, &wanted).await.err().unwrap();
+    assert!(refused.to_string().contains("/expires_at"), "{refused}");
+    assert_eq!(world.database.value("SELECT count(*) FROM installs").await, "0");
+    assert_eq!(world.database.value("SELECT count(*) FROM imports").await, "0");
 }
