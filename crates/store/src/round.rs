@@ -100,17 +100,18 @@ async fn stride(client: &impl GenericClient, now: i64) -> Result<bool, Error> {
     let Some(round) = row(client, &ROUND, &[&at(now), &EVERY]).await? else { return Ok(false) };
     let keyset = row(client, &KEYSET, &[]).await?.map(|row| instant(&row, "issued_at")).transpose()?;
     let mut begun = instant(&round, "round_at")?;
-    let (mut after, mut looked): (Uuid, i64) =
-        (column(&round, "round_after")?, column(&round, "round_looked")?);
+    let (after, mut looked): (Uuid, i64) = (column(&round, "round_after")?, column(&round, "round_looked")?);
+    if looked == 0 {
+        // One that is late is over at once.
+        begun = begun.max(now.saturating_sub(EVERY));
+    } else if !column::<bool>(&round, "goes_on")? {
+        return Ok(false);
+    }
     let (mut informed, mut most): (i64, i64) =
         (column(&round, "round_informed")?, column(&round, "informed")?);
     if instant_or_null(&round, "informed_since")? != keyset {
         // Nobody was counted yet who knows this one.
-        (begun, after, looked, informed, most) = (now, Uuid::nil(), 0, 0, 0);
-    } else if looked == 0 {
-        begun = now;
-    } else if !column::<bool>(&round, "goes_on")? {
-        return Ok(false);
+        (informed, most) = (0, 0);
     }
     let (silent, ahead) = (at(now.saturating_sub(SILENT)), at(now.saturating_add(AHEAD)));
     let keyset = keyset.map(at);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::HeaderValue;
 use serde::Serialize;
 use serde_json::Value;
@@ -69,6 +70,17 @@ impl<'a> Caller<'a> {
         let elapsed = begin.elapsed();
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         if answer.status.is_success() { Ok((body, elapsed)) } else { Err(failed(body.to_string())) }
+    }
+
+    /// Posts a JSON body to a page.
+    pub(crate) async fn post(&mut self, path: &str, body: &'static str) -> Result<Value, Error> {
+        let failed = |what: String| Error::Page { path: path.to_owned(), what };
+        let uri = self.site.target.path(&format!("/v1/admin{path}"));
+        let answer =
+            self.session.post(uri, Some(self.key.clone()), Bytes::from_static(body.as_bytes())).await;
+        let answer = answer.map_err(|failure| failed(format!("{failure:?}")))?;
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if answer.status.is_success() { Ok(body) } else { Err(failed(body.to_string())) }
     }
 
     /// Streams a page as a table; gives its lines, its bytes and the seconds it took.

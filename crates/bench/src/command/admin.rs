@@ -1,7 +1,6 @@
 //! `qubictether-bench admin`
 
 use std::{
-    future::pending,
     num::NonZeroUsize,
     time::{Duration, Instant},
 };
@@ -14,22 +13,20 @@ use store::fleet::Fleet;
 
 use crate::{
     admin::{
+        dry_runs::{self, DryRuns},
         growth::{self, Growth},
         pages::{self, Caller, GOAL_MS, Page},
         paths::paths,
         plans::{EXPLAIN, Log},
         site::Site,
+        sweeps::{Round, Sweep, besides, round, sweep},
     },
-    command::{heartbeat::TUNED, print, progress, swarm::Heartbeats},
+    command::{heartbeat::TUNED, print, progress},
     error::Error,
     folder::Folder,
     process::Process,
-    swarm::Pace,
     tally::Percentiles,
 };
-
-/// How many agents a second call while the server judges the whole fleet, and while old contacts are dropped.
-const BESIDES: f64 = 150.0;
 
 #[derive(Debug, Args)]
 pub(crate) struct AdminArgs {
@@ -64,7 +61,9 @@ struct Report {
     fill_seconds: f64,
     database_bytes: i64,
     sweep: Sweep,
+    round: Round,
     growth: Growth,
+    dry_runs: Vec<DryRuns>,
     /// The pages whose statements took longer than 50 ms, in the median.
     over_50_ms: Vec<String>,
     /// Those that read a large table from end to end.
@@ -74,18 +73,6 @@ struct Report {
     table: Table,
     retention: Retention,
     pages: Vec<Page>,
-}
-
-/// Everybody was due, as after a migration.
-#[derive(Debug, Serialize)]
-struct Sweep {
-    seconds: f64,
-    installs_per_second: f64,
-    states_bytes_before: i64,
-    states_bytes_after: i64,
-    /// Heartbeats meanwhile, and the same without it.
-    heartbeats_during: Option<Percentiles>,
-    heartbeats_after: Option<Percentiles>,
 }
 
 /// The chain of the admin audit log, walked from end to end.
@@ -143,10 +130,17 @@ impl AdminArgs {
         let database_bytes = large.number("SELECT pg_database_size(current_database())").await?;
         self.say("the server judges everybody");
         let sweep = sweep(large).await?;
-        self.say(&format!("that took {:.0} s; heartbeats on a small and a large database", sweep.seconds));
+        self.say(&format!("that took {:.0} s; it looks at everybody again", sweep.seconds));
+        let round = round(large).await?;
+        self.say(&format!("that took {:.1} s; heartbeats on a small and a large database", round.seconds));
+        // What the first sweep has left to it is another measurement's.
+        large.database.sql("VACUUM ANALYZE installs, install_states").await?;
         let growth = growth::measure(cluster, small, large).await?;
+        self.say("dry runs of every profile");
+        let mut caller = Caller::new(large, Log::new(cluster.log()))?;
+        let dry_runs = dry_runs::measure(&mut caller).await?;
         self.say("every page");
-        let mut caller = Caller::new(large, explain(large, cluster).await?)?;
+        caller = Caller::new(large, explain(large, cluster).await?)?;
         let now = large.store.clock().unix_seconds();
         let mut measured = Vec::new();
         for path in paths(&mut caller, now).await? {
@@ -163,7 +157,9 @@ impl AdminArgs {
             fill_seconds: large.fill_seconds,
             database_bytes,
             sweep,
+            round,
             growth,
+            dry_runs,
             over_50_ms: slow.map(|page| page.path.clone()).collect(),
             scanning: pages::scanning(&measured).into_iter().map(str::to_owned).collect(),
             slowest_page_ms: measured.iter().map(|page| page.query_ms.median).fold(0.0, f64::max),
@@ -193,39 +189,6 @@ impl AdminArgs {
             progress(line);
         }
     }
-}
-
-/// Waits until nobody is due, while some beat.
-async fn sweep(large: &Site) -> Result<Sweep, Error> {
-    const SIZE: &str = "SELECT pg_total_relation_size('install_states')";
-    const DUE: &str =
-        "SELECT count(*) FROM (SELECT FROM install_states WHERE due_at <= '2020-01-01' LIMIT 1) d";
-    let before = large.number(SIZE).await?;
-    let begin = Instant::now();
-    let swept = async {
-        while large.number(DUE).await.is_ok_and(|due| due > 0) {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-    };
-    let during = besides(large, Duration::from_hours(1), swept).await;
-    let seconds = begin.elapsed().as_secs_f64();
-    let after = large.number(SIZE).await?;
-    let quiet = besides(large, Duration::from_secs(10), pending()).await;
-    #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 installs")]
-    let installs = large.fleet.installs as f64;
-    Ok(Sweep {
-        seconds,
-        installs_per_second: installs / seconds,
-        states_bytes_before: before,
-        states_bytes_after: after,
-        heartbeats_during: during.latency_us,
-        heartbeats_after: quiet.latency_us,
-    })
-}
-
-/// Some heartbeats a second beside whatever is done until `stop`.
-async fn besides(site: &Site, longest: Duration, stop: impl Future<Output = ()>) -> Heartbeats {
-    Heartbeats::new(&site.swarm.run(Pace::Open(BESIDES), 32, longest, stop).await)
 }
 
 /// Has statements explained from now on; gives the log that says so.

@@ -121,6 +121,30 @@ async fn those_that_were_judged_at_once_are_judged_anew_at_other_times_each() {
 }
 
 #[tokio::test]
+async fn a_round_is_spread_over_its_time_and_one_that_is_late_is_over_at_once() {
+    let world = World::with("{}", 9_000).await;
+    let store = &world.server.edge.store;
+    store.make_installs(world.license.id, 9_000, world.server.edge.now()).await;
+    let looked =
+        async || world.database.value("SELECT round_looked FROM sweeps").await.parse::<i64>().unwrap();
+    sweep(&world).await;
+    sweep(&world).await;
+    assert_eq!(looked().await, 0, "the first is over, and the next one isn't due");
+    world.pass(1_200);
+    for step in 0_i64..20 {
+        sweep(&world).await;
+        let share = 9_000 * step * 60 / 1_200;
+        let looked = looked().await;
+        assert!((share..=share + 2_000).contains(&looked) || looked == 0 && step > 15, "{step}: {looked}");
+        world.pass(60);
+    }
+    let silent = "SELECT count(*) FROM install_states WHERE state = 'grace'";
+    world.pass(7_200);
+    sweep(&world).await;
+    assert_eq!(world.database.value(silent).await, "9000", "nobody has swept for two hours");
+}
+
+#[tokio::test]
 async fn who_is_silent_is_noted_once_and_no_longer_when_it_is_heard_of() {
     let world = World::with(r#"{"silence_tolerance": 90000}"#, 5).await;
     let viewer = world.script(Role::Viewer).await;
