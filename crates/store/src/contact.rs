@@ -14,45 +14,20 @@ use protocol::rate::Rate;
 use protocol::replay::ReplayState;
 use protocol::secrets::Secrets;
 use protocol::{Fingerprint, InstallId, LicenseId, ProfileId};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
-use crate::event::{self, Event};
+use crate::event::{Event, Messages};
 use crate::sql::{Timestamp, column, instant, instant_or_null, rows, statements};
 use crate::subject::{Audit, Contact, LicenseTerms, PublishedProfile, Subject};
 use crate::{Error, Store, lease, restate};
 
-statements! {
-    /// Everything a judgement reads. Of a profile's version that is published to some installs in a hundred, it is the
-    /// random end of an install's id that says whether it is among them: always the same ones.
-    LOAD (UUID_ARRAY) "-- contact.load
-SELECT i.id, i.license_id, i.activated_at, i.awaiting_approval, i.suspended_at, i.revoked_at, i.deactivated_at,
-       i.bound, i.secrets,
-       i.drift_learned_at, i.clone_suspected_at, i.holds_seat, i.seats_exceeded_at, i.observed, i.instance_id,
-       i.agent_version, i.agent_platform, i.clock_skew, i.high, i.accepted_window, i.recent_nonces, i.rate_arrival,
-       i.last_contact, i.lease_id, i.lease_ends_at, i.lease_revoked_at, i.lease_barred_until, i.shown, i.revision,
-       (SELECT max(restored_at) FROM restores) AS restored_at, (SELECT until FROM hold WHERE only_row) AS held_until,
-       l.product, l.max_installs, l.starts_at, l.expires_at, l.lease_max_seconds, l.entitlements::text AS entitlements,
-       l.suspended_at AS license_suspended_at, l.revoked_at AS license_revoked_at,
-       v.profile_id, v.number AS profile_number, v.knobs::text AS knobs
-FROM installs i
-JOIN licenses l ON l.id = i.license_id
-JOIN profiles p ON p.id = l.profile_id
-JOIN profile_versions v ON v.profile_id = p.id
-     AND v.number = CASE WHEN p.percent = 100 OR (get_byte(uuid_send(i.id), 14) * 256 + get_byte(uuid_send(i.id), 15)) % 100
-                              < p.percent
-                         THEN p.active_number ELSE p.previous_number END
-WHERE i.id = ANY($1)"
-
-    /// Moves installs from the revision they were judged by, and logs for those that moved.
-    COMMIT (
-        UUID_ARRAY, INT8_ARRAY, TIMESTAMPTZ_ARRAY, TEXT_ARRAY, BOOL_ARRAY, BYTEA_ARRAY, TIMESTAMPTZ_ARRAY,
-        TIMESTAMPTZ_ARRAY, BOOL_ARRAY, TIMESTAMPTZ_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY,
-        INT8_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY, INT8_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, TIMESTAMPTZ_ARRAY,
-        TIMESTAMPTZ_ARRAY, TEXT_ARRAY,
-        UUID_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, TEXT_ARRAY, INT2_ARRAY,
-        TEXT_ARRAY, UUID_ARRAY, INT4_ARRAY, INT8_ARRAY
-    ) "-- contact.commit
+/// The text of a commit by this name: moves installs from the revision they were judged by, logs for those that moved, and
+/// does something more for them.
+macro_rules! commit {
+    ($name:literal, $more:literal) => {
+        concat!("-- ", $name, "
 WITH moved AS (
     UPDATE installs i
     SET deactivated_at = g.deactivated_at, bound = coalesce(g.bound, i.bound),
@@ -90,8 +65,59 @@ WITH moved AS (
         AS h(id, at, install_id, operation, outcome, counter, state, rule, reason, profile_id, profile_number,
              clock_skew)
     JOIN moved m ON m.id = h.install_id
-)
-SELECT id FROM moved"
+)", $more, "
+SELECT id FROM moved")
+    };
+}
+
+statements! {
+    /// Everything a judgement reads. Of a profile's version that is published to some installs in a hundred, it is the
+    /// random end of an install's id that says whether it is among them: always the same ones.
+    LOAD (UUID_ARRAY) "-- contact.load
+SELECT i.id, i.license_id, i.activated_at, i.awaiting_approval, i.suspended_at, i.revoked_at, i.deactivated_at,
+       i.bound, i.secrets,
+       i.drift_learned_at, i.clone_suspected_at, i.holds_seat, i.seats_exceeded_at, i.observed, i.instance_id,
+       i.agent_version, i.agent_platform, i.clock_skew, i.high, i.accepted_window, i.recent_nonces, i.rate_arrival,
+       i.last_contact, i.lease_id, i.lease_ends_at, i.lease_revoked_at, i.lease_barred_until, i.shown, i.revision,
+       (SELECT max(restored_at) FROM restores) AS restored_at, (SELECT until FROM hold WHERE only_row) AS held_until,
+       l.product, l.max_installs, l.starts_at, l.expires_at, l.lease_max_seconds, l.entitlements::text AS entitlements,
+       l.suspended_at AS license_suspended_at, l.revoked_at AS license_revoked_at,
+       v.profile_id, v.number AS profile_number, v.knobs::text AS knobs
+FROM installs i
+JOIN licenses l ON l.id = i.license_id
+JOIN profiles p ON p.id = l.profile_id
+JOIN profile_versions v ON v.profile_id = p.id
+     AND v.number = CASE WHEN p.percent = 100 OR (get_byte(uuid_send(i.id), 14) * 256 + get_byte(uuid_send(i.id), 15)) % 100
+                              < p.percent
+                         THEN p.active_number ELSE p.previous_number END
+WHERE i.id = ANY($1)"
+
+    /// Moves installs from the revision they were judged by, and logs for those that moved.
+    COMMIT (
+        UUID_ARRAY, INT8_ARRAY, TIMESTAMPTZ_ARRAY, TEXT_ARRAY, BOOL_ARRAY, BYTEA_ARRAY, TIMESTAMPTZ_ARRAY,
+        TIMESTAMPTZ_ARRAY, BOOL_ARRAY, TIMESTAMPTZ_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY,
+        INT8_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY, INT8_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, TIMESTAMPTZ_ARRAY,
+        TIMESTAMPTZ_ARRAY, TEXT_ARRAY,
+        UUID_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, TEXT_ARRAY, INT2_ARRAY,
+        TEXT_ARRAY, UUID_ARRAY, INT4_ARRAY, INT8_ARRAY
+    ) (commit!("contact.commit", ""))
+
+    /// The same, and queues what webhooks are to be told of those that moved.
+    COMMIT_AND_TELL (
+        UUID_ARRAY, INT8_ARRAY, TIMESTAMPTZ_ARRAY, TEXT_ARRAY, BOOL_ARRAY, BYTEA_ARRAY, TIMESTAMPTZ_ARRAY,
+        TIMESTAMPTZ_ARRAY, BOOL_ARRAY, TIMESTAMPTZ_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY,
+        INT8_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY, INT8_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, TIMESTAMPTZ_ARRAY,
+        TIMESTAMPTZ_ARRAY, TEXT_ARRAY,
+        UUID_ARRAY, TIMESTAMPTZ_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT8_ARRAY, TEXT_ARRAY, INT2_ARRAY,
+        TEXT_ARRAY, UUID_ARRAY, INT4_ARRAY, INT8_ARRAY,
+        UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TIMESTAMPTZ_ARRAY
+    ) (commit!("contact.commit_and_tell", ", told AS (
+    INSERT INTO webhook_deliveries (webhook_id, id, event, body, created_at, due_at)
+    SELECT w.id, e.id, e.event, e.body::json, e.at, e.at
+    FROM unnest($37, $38, $39, $40, $41) AS e(install_id, id, event, body, at)
+    JOIN moved m ON m.id = e.install_id
+    JOIN webhooks w ON w.disabled_at IS NULL AND w.events && ARRAY[e.event, '*']
+)"))
 }
 
 /// The sealed secrets' place, which their seal is bound to.
@@ -213,9 +239,7 @@ impl Store {
             0 => self.keyring(),
             seals => self.sealing(&**client, seals).await?,
         };
-        let is_one_statement =
-            |contact: &Contact| contact.subject.lease_change.is_none() && !event::is_news(contact);
-        if contacts.iter().all(is_one_statement) {
+        if contacts.iter().all(|contact| contact.subject.lease_change.is_none()) {
             return self.commit_contacts_in(&**client, &keyring, contacts).await;
         }
         let tx = client.transaction().await.map_err(Error::from_connection)?;
@@ -224,8 +248,8 @@ impl Store {
         Ok(written)
     }
 
-    /// Where a lease is granted or returned, or there is something to tell webhooks, these are several statements: the
-    /// caller has a transaction then. Changed secrets are sealed with `keyring`, which comes from
+    /// Where a lease is granted or returned these are several statements: the caller has a transaction then. What there is
+    /// to tell webhooks goes out with the one that moves the installs. Changed secrets are sealed with `keyring`, which comes from
     /// [`sealing`](Self::sealing).
     pub(crate) async fn commit_contacts_in(
         &self,
@@ -246,59 +270,64 @@ impl Store {
             .iter()
             .flat_map(|contact| contact.audit.iter().map(|audit| (&contact.subject, audit)))
             .collect();
-        let written = rows(
-            client,
-            &COMMIT,
-            &[
-                &of(contacts, |s| s.id.as_uuid()),
-                &of(contacts, |s| s.revision),
-                &of(contacts, |s| at(s.deactivated_at)),
-                &of(contacts, |s| s.bound_changed.then(|| s.bound.lines())),
-                &of(contacts, |s| s.secrets_changed),
-                &sealed,
-                &of(contacts, |s| at(s.drift_learned_at)),
-                &of(contacts, |s| at(s.clone_suspected_at)),
-                &of(contacts, |s| s.holds_seat),
-                &of(contacts, |s| at(s.seats_exceeded_at)),
-                &of(contacts, |s| s.observed.lines()),
-                &of(contacts, |s| s.instance_id.as_slice()),
-                &of(contacts, |s| s.agent_version.as_str()),
-                &of(contacts, |s| s.agent_platform.as_str()),
-                &of(contacts, |s| s.clock_skew),
-                &of(contacts, |s| s.replay.high().cast_signed()),
-                &of(contacts, |s| s.replay.window_bytes().to_vec()),
-                &of(contacts, |s| s.replay.nonce_bytes().to_vec()),
-                &of(contacts, |s| s.rate.tat),
-                &of(contacts, |s| Timestamp(s.last_contact)),
-                &of(contacts, |s| s.lease.as_ref().map(|lease| *lease.id.as_uuid())),
-                &of(contacts, |s| at(s.lease.as_ref().map(|lease| lease.ends_at))),
-                &of(contacts, |s| at(s.lease_barred_until)),
-                &contacts.iter().map(restated).collect::<Vec<_>>(),
-                &logged.iter().map(|_| self.new_id()).collect::<Vec<_>>(),
-                &logged.iter().map(|(_, a)| Timestamp(a.at)).collect::<Vec<_>>(),
-                &logged.iter().map(|(s, _)| s.id.as_uuid()).collect::<Vec<_>>(),
-                &logged.iter().map(|(_, a)| a.operation).collect::<Vec<_>>(),
-                &logged.iter().map(|(_, a)| a.outcome.as_str()).collect::<Vec<_>>(),
-                &logged.iter().map(|(_, a)| a.counter.cast_signed()).collect::<Vec<_>>(),
-                &logged.iter().map(|(_, a)| a.decision.state.as_str()).collect::<Vec<_>>(),
-                &logged.iter().map(|(_, a)| i16::from(a.decision.rule.number())).collect::<Vec<_>>(),
-                &logged.iter().map(|(_, a)| a.decision.reason.as_str()).collect::<Vec<_>>(),
-                &logged.iter().map(|(s, _)| s.profile.id.as_uuid()).collect::<Vec<_>>(),
-                &logged.iter().map(|(s, _)| s.profile.number).collect::<Vec<_>>(),
-                &logged.iter().map(|(_, a)| a.clock_skew).collect::<Vec<_>>(),
-            ],
-        )
-        .await?;
+        let columns: [&(dyn ToSql + Sync); 36] = [
+            &of(contacts, |s| s.id.as_uuid()),
+            &of(contacts, |s| s.revision),
+            &of(contacts, |s| at(s.deactivated_at)),
+            &of(contacts, |s| s.bound_changed.then(|| s.bound.lines())),
+            &of(contacts, |s| s.secrets_changed),
+            &sealed,
+            &of(contacts, |s| at(s.drift_learned_at)),
+            &of(contacts, |s| at(s.clone_suspected_at)),
+            &of(contacts, |s| s.holds_seat),
+            &of(contacts, |s| at(s.seats_exceeded_at)),
+            &of(contacts, |s| s.observed.lines()),
+            &of(contacts, |s| s.instance_id.as_slice()),
+            &of(contacts, |s| s.agent_version.as_str()),
+            &of(contacts, |s| s.agent_platform.as_str()),
+            &of(contacts, |s| s.clock_skew),
+            &of(contacts, |s| s.replay.high().cast_signed()),
+            &of(contacts, |s| s.replay.window_bytes().to_vec()),
+            &of(contacts, |s| s.replay.nonce_bytes().to_vec()),
+            &of(contacts, |s| s.rate.tat),
+            &of(contacts, |s| Timestamp(s.last_contact)),
+            &of(contacts, |s| s.lease.as_ref().map(|lease| *lease.id.as_uuid())),
+            &of(contacts, |s| at(s.lease.as_ref().map(|lease| lease.ends_at))),
+            &of(contacts, |s| at(s.lease_barred_until)),
+            &contacts.iter().map(restated).collect::<Vec<_>>(),
+            &logged.iter().map(|_| self.new_id()).collect::<Vec<_>>(),
+            &logged.iter().map(|(_, a)| Timestamp(a.at)).collect::<Vec<_>>(),
+            &logged.iter().map(|(s, _)| s.id.as_uuid()).collect::<Vec<_>>(),
+            &logged.iter().map(|(_, a)| a.operation).collect::<Vec<_>>(),
+            &logged.iter().map(|(_, a)| a.outcome.as_str()).collect::<Vec<_>>(),
+            &logged.iter().map(|(_, a)| a.counter.cast_signed()).collect::<Vec<_>>(),
+            &logged.iter().map(|(_, a)| a.decision.state.as_str()).collect::<Vec<_>>(),
+            &logged.iter().map(|(_, a)| i16::from(a.decision.rule.number())).collect::<Vec<_>>(),
+            &logged.iter().map(|(_, a)| a.decision.reason.as_str()).collect::<Vec<_>>(),
+            &logged.iter().map(|(s, _)| s.profile.id.as_uuid()).collect::<Vec<_>>(),
+            &logged.iter().map(|(s, _)| s.profile.number).collect::<Vec<_>>(),
+            &logged.iter().map(|(_, a)| a.clock_skew).collect::<Vec<_>>(),
+        ];
+        let (told_of, events): (Vec<Uuid>, Vec<Event>) = contacts
+            .iter()
+            .flat_map(|contact| {
+                Event::of_contact(contact).into_iter().map(|event| (*contact.subject.id.as_uuid(), event))
+            })
+            .unzip();
+        let written = if events.is_empty() {
+            rows(client, &COMMIT, &columns).await?
+        } else {
+            let Messages { ids, names, bodies, times } = Messages::of(self, &events);
+            let told: [&(dyn ToSql + Sync); 5] = [&told_of, &ids, &names, &bodies, &times];
+            rows(client, &COMMIT_AND_TELL, &[&columns[..], &told].concat()).await?
+        };
         let id = |row: &Row| Ok::<_, Error>(InstallId::from_uuid(column(row, "id")?));
         let written = written.iter().map(id).collect::<Result<Vec<_>, _>>()?;
-        let mut events = Vec::new();
         for contact in contacts.iter().filter(|contact| written.contains(&contact.subject.id)) {
             if let Some(change) = &contact.subject.lease_change {
                 lease::write(client, &contact.subject, change).await?;
             }
-            events.extend(Event::of_contact(contact));
         }
-        event::tell(self, client, &events).await?;
         Ok(written)
     }
 

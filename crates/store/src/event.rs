@@ -1,13 +1,14 @@
 //! Events: what webhooks are told of, queued for each that listens in the transaction of the change itself. What isn't
 //! committed wasn't told, and what is committed will be.
 //!
-//! A change that tells of nothing doesn't come here: a healthy fleet's beats cost no statement more.
+//! A change that tells of nothing doesn't come here, and what a contact tells goes out with the statement that writes it
+//! (`contact.rs`): beats cost no round trip more, whatever they change and whoever listens.
 
 use keyring::signing::Step;
-use policy::Decision;
 use protocol::admin::{EventType, License, Time};
 use serde_json::{Value, json};
 use tokio_postgres::GenericClient;
+use uuid::Uuid;
 
 use crate::audit::Changed;
 use crate::contact::corrupt;
@@ -111,15 +112,20 @@ fn told(shown: &str) -> Value {
     json!({ "state": state, "rule": rule.parse::<u8>().ok(), "reason": reason, "status": status })
 }
 
-/// Whether a contact tells of anything, at no cost to those that don't.
-pub(crate) fn is_news(contact: &Contact) -> bool {
-    let subject = &contact.subject;
-    let suspected = subject.clone_suspected_at.is_some() && !subject.was_suspected;
-    suspected || contact.audit.last().is_some_and(|audit| says_other(subject, &audit.decision))
+/// Events as columns, a message each.
+pub(crate) struct Messages {
+    pub(crate) ids: Vec<Uuid>,
+    pub(crate) names: Vec<&'static str>,
+    pub(crate) bodies: Vec<String>,
+    pub(crate) times: Vec<Timestamp>,
 }
 
-fn says_other(subject: &Subject, decision: &Decision) -> bool {
-    restate::shown(decision, subject.status()) != subject.shown
+impl Messages {
+    pub(crate) fn of(store: &Store, events: &[Event]) -> Self {
+        let (names, bodies) = events.iter().map(Event::message).unzip();
+        let times = events.iter().map(|event| Timestamp(event.at)).collect();
+        Self { ids: events.iter().map(|_| store.new_id()).collect(), names, bodies, times }
+    }
 }
 
 /// Queues events, in the transaction of what they tell of.
@@ -127,9 +133,7 @@ pub(crate) async fn tell(store: &Store, client: &impl GenericClient, events: &[E
     if events.is_empty() {
         return Ok(());
     }
-    let ids: Vec<_> = events.iter().map(|_| store.new_id()).collect();
-    let (names, bodies): (Vec<_>, Vec<_>) = events.iter().map(Event::message).unzip();
-    let times: Vec<_> = events.iter().map(|event| Timestamp(event.at)).collect();
+    let Messages { ids, names, bodies, times } = Messages::of(store, events);
     execute(client, &TELL, &[&ids, &names, &bodies, &times]).await.map(drop)
 }
 

@@ -24,9 +24,9 @@ impl Sql {
     }
 }
 
-/// Declares a file's statements, and `STATEMENTS`, the list of them whose plans a test looks at.
+/// Declares a file's statements, each with its text (or in brackets a macro that makes it), and `STATEMENTS`, the list of them whose plans a test looks at.
 macro_rules! statements {
-    ($($(#[$doc:meta])* $name:ident ($($type:ident),*) $text:literal)*) => {
+    ($($(#[$doc:meta])* $name:ident ($($type:ident),*) $text:tt)*) => {
         $($(#[$doc])* static $name: $crate::sql::Sql = $crate::sql::Sql {
             text: $text,
             types: &[$(::tokio_postgres::types::Type::$type),*],
