@@ -34,11 +34,24 @@ pub(crate) struct SettingArguments {
     pub(crate) product: Option<ProductCode>,
     /// The pinned root's public key, base64url of 32 bytes
     // One in 64 keys begins with a hyphen.
-    #[arg(long, env = "QT_AGENT_ROOT_KEY", global = true, value_name = "KEY", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        env = "QT_AGENT_ROOT_KEY",
+        global = true,
+        value_name = "KEY",
+        allow_hyphen_values = true,
+        value_parser = root_key
+    )]
     pub(crate) root_key: Option<PublicKey>,
     /// `machine`, `container`, or a JSON file {"name": "raw value", …} [default: machine]
     #[arg(long, env = "QT_AGENT_FINGERPRINT", global = true, value_name = "SOURCE")]
     pub(crate) fingerprint: Option<Source>,
+}
+
+fn root_key(text: &str) -> Result<PublicKey, &'static str> {
+    let expected =
+        "expected the root's public key, 43 characters of base64url, as `qubictether init` prints it";
+    text.parse().map_err(|_| expected)
 }
 
 #[derive(Subcommand)]

@@ -175,6 +175,11 @@ fn a_setting_that_cannot_be_is_named_and_an_issuer_is_a_url_with_or_without_a_sl
         assert_eq!(refused.status.code(), Some(2), "{setting} {value}");
         assert!(str::from_utf8(&refused.stderr).unwrap().contains(setting), "{setting} {value}");
     }
+    let refused = site.run(&["status", "--root-key", "AAAA"]);
+    assert!(
+        str::from_utf8(&refused.stderr).unwrap().contains("43 characters of base64url"),
+        "what it has to be"
+    );
     assert_eq!(site.run(&["status", "--issuer", &format!("{ISSUER}/")]).status.code(), Some(0));
     let other = site.run(&["status", "--issuer", "https://license.example.org"]);
     assert_eq!(other.status.code(), Some(1), "another issuer's folder");
