@@ -64,17 +64,19 @@ WITH names AS MATERIALIZED (
 SELECT q.word, count(*) FILTER (WHERE n.words @@ to_tsquery('simple', q.word)) AS having, count(n.words) AS names
 FROM unnest($1::text[]) q(word) LEFT JOIN names n ON true GROUP BY q.word"
 
-    /// Those in whose names rare words stand ($7), and all words ($8), wherever they are: by the words' index.
+    /// Those in whose names rare words stand ($7), and all words ($8), wherever they are: by the words' index. What is costly by
+    /// the planner's estimate is done outside, or it starts other processes for it, which takes longer than they save.
     RARE_WORDS (UUID, INT8, UUID, TEXT, TEXT, TIMESTAMPTZ, TEXT, TEXT, TEXT_ARRAY) "-- install_list.rare_words
 WITH found AS MATERIALIZED (
     SELECT id, name, version, last_contact FROM installs
     WHERE name IS NOT NULL AND to_tsvector('simple', name) @@ to_tsquery('simple', $7)
-      AND (id > $1 AND lower(name) LIKE ALL (ARRAY(SELECT lower(p) FROM unnest($9::text[]) p))
-           AND to_tsvector('simple', name) @@ to_tsquery('simple', $8)) IS TRUE
-      AND ($6::timestamptz IS NULL OR last_contact <= $6)
 )
 SELECT f.id, f.name, f.version, s.state, NULL::uuid AS looked_to
-FROM (SELECT * FROM found ORDER BY id) f
+FROM (SELECT * FROM found
+      WHERE id > $1 AND ($6::timestamptz IS NULL OR last_contact <= $6)
+        AND lower(name) LIKE ALL (ARRAY(SELECT lower(p) FROM unnest($9::text[]) p))
+        AND to_tsvector('simple', name) @@ to_tsquery('simple', $8)
+      ORDER BY id) f
 CROSS JOIN LATERAL (SELECT license_id, state, status FROM install_states WHERE install_id = f.id OFFSET 0) s
 WHERE ($3::uuid IS NULL OR s.license_id = $3) AND ($4::text IS NULL OR s.state = $4)
   AND ($5::text IS NULL OR s.status = $5)
