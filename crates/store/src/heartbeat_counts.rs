@@ -1,6 +1,6 @@
 //! Heartbeats counted by hour, for whoever wants to see them over time without reading the audit log.
 
-use tokio_postgres::Row;
+use tokio_postgres::{IsolationLevel, Row};
 
 use crate::contact::corrupt;
 use crate::heartbeat_log::rule;
@@ -36,24 +36,27 @@ ON CONFLICT (hour, operation, outcome, state, rule) DO UPDATE SET heartbeats = c
     ADVANCE (TIMESTAMPTZ) "-- heartbeat_counts.advance
 UPDATE heartbeats_counted SET counted_until = $1 WHERE only_row"
 
-    /// By hour, from $1 on; with $2 those that aren't counted yet, too, as the log has them.
-    BY_HOUR (TIMESTAMPTZ, BOOL) "-- heartbeat_counts.by_hour
+    /// Up to where was counted, for whoever reads on from there.
+    COUNTED () "-- heartbeat_counts.counted
+SELECT counted_until FROM heartbeats_counted WHERE only_row"
+
+    /// By hour, from $1 on; and from $2 on, where that is given, what the log has. It is given as a value, not read here: by
+    /// it the planner finds the log's part and its index.
+    BY_HOUR (TIMESTAMPTZ, TIMESTAMPTZ) "-- heartbeat_counts.by_hour
 SELECT hour, sum(heartbeats)::int8 AS heartbeats,
        coalesce(sum(heartbeats) FILTER (WHERE outcome = 'refused'), 0)::int8 AS refused,
        coalesce(sum(heartbeats) FILTER (WHERE outcome = 'clone'), 0)::int8 AS clones
 FROM (SELECT hour, outcome, heartbeats FROM heartbeat_counts WHERE hour >= $1
       UNION ALL
-      SELECT date_trunc('hour', at, 'UTC'), outcome, 1 FROM heartbeats
-      WHERE at >= (SELECT CASE WHEN $2 THEN counted_until END FROM heartbeats_counted WHERE only_row)) c
+      SELECT date_trunc('hour', at, 'UTC'), outcome, 1 FROM heartbeats WHERE at >= $2) c
 GROUP BY hour ORDER BY hour"
 
     /// By rule, likewise.
-    BY_RULE (TIMESTAMPTZ, BOOL) "-- heartbeat_counts.by_rule
+    BY_RULE (TIMESTAMPTZ, TIMESTAMPTZ) "-- heartbeat_counts.by_rule
 SELECT rule, state, sum(heartbeats)::int8 AS heartbeats
 FROM (SELECT rule, state, heartbeats FROM heartbeat_counts WHERE hour >= $1
       UNION ALL
-      SELECT rule, state, 1 FROM heartbeats
-      WHERE at >= (SELECT CASE WHEN $2 THEN counted_until END FROM heartbeats_counted WHERE only_row)) c
+      SELECT rule, state, 1 FROM heartbeats WHERE at >= $2) c
 GROUP BY rule, state ORDER BY rule"
 
     /// Forgets hours before $1.
@@ -106,38 +109,31 @@ impl Store {
         }
     }
 
-    /// Heartbeats by hour, from the hour of `from` on: all of them, or those only that were counted a minute or two ago.
-    /// Hours without any are left out.
+    /// Heartbeats by hour and by the rule that decided, from the hour of `from` on: all of them, or those only that were
+    /// counted a minute or two ago. Hours without any are left out.
     ///
     /// # Errors
     /// When the database isn't available.
-    pub async fn heartbeats_by_hour(&self, from: i64, all: bool) -> Result<Vec<HourRow>, Error> {
-        let hour = |row: &Row| {
-            Ok(HourRow {
-                hour: instant(row, "hour")?,
-                heartbeats: column(row, "heartbeats")?,
-                refused: column(row, "refused")?,
-                clones: column(row, "clones")?,
-            })
-        };
+    pub async fn heartbeats_over_time(
+        &self,
+        from: i64,
+        all: bool,
+    ) -> Result<(Vec<HourRow>, Vec<RuleRow>), Error> {
         let from = Timestamp(from.div_euclid(STRIDE) * STRIDE);
-        rows(&**self.client().await?, &BY_HOUR, &[&from, &all]).await?.iter().map(hour).collect()
-    }
-
-    /// Heartbeats by the rule that decided, from the hour of `from` on, likewise.
-    ///
-    /// # Errors
-    /// When the database isn't available.
-    pub async fn heartbeats_by_rule(&self, from: i64, all: bool) -> Result<Vec<RuleRow>, Error> {
-        let decided = |row: &Row| {
-            Ok(RuleRow {
-                rule: rule(row)?,
-                state: column::<&str>(row, "state")?.parse().map_err(corrupt("state"))?,
-                heartbeats: column(row, "heartbeats")?,
-            })
+        let mut client = self.client().await?;
+        // Whatever is counted meanwhile, is not counted twice here.
+        let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+        let tx = snapshot.read_only(true).start().await.map_err(Error::from_connection)?;
+        let until = match row(&*tx, &COUNTED, &[]).await? {
+            Some(row) if all => Some(Timestamp(instant(&row, "counted_until")?)),
+            _ => None,
         };
-        let from = Timestamp(from.div_euclid(STRIDE) * STRIDE);
-        rows(&**self.client().await?, &BY_RULE, &[&from, &all]).await?.iter().map(decided).collect()
+        let hours = rows(&*tx, &BY_HOUR, &[&from, &until]).await?;
+        let rules = rows(&*tx, &BY_RULE, &[&from, &until]).await?;
+        Ok((
+            hours.iter().map(hour).collect::<Result<_, _>>()?,
+            rules.iter().map(decided).collect::<Result<_, _>>()?,
+        ))
     }
 
     /// Forgets the counts of what is older than the audit log is kept. Returns how many.
@@ -148,4 +144,21 @@ impl Store {
         let before = self.clock().unix_seconds() - i64::from(retention_days) * 86_400;
         execute(&**self.client().await?, &FORGET, &[&Timestamp(before)]).await
     }
+}
+
+fn hour(row: &Row) -> Result<HourRow, Error> {
+    Ok(HourRow {
+        hour: instant(row, "hour")?,
+        heartbeats: column(row, "heartbeats")?,
+        refused: column(row, "refused")?,
+        clones: column(row, "clones")?,
+    })
+}
+
+fn decided(row: &Row) -> Result<RuleRow, Error> {
+    Ok(RuleRow {
+        rule: rule(row)?,
+        state: column::<&str>(row, "state")?.parse().map_err(corrupt("state"))?,
+        heartbeats: column(row, "heartbeats")?,
+    })
 }

@@ -224,7 +224,13 @@ fn audit(known: &Known) -> Asked {
 
 fn overview() -> Asked {
     let window = vec![format!("{}, {}, 10", ago(0), ago(-2_592_000))];
-    vec![("overview.ending", window.clone()), ("overview.falling", window)]
+    let counted = vec![format!("{}, NULL", ago(0)), format!("{0}, {0}", ago(60))];
+    vec![
+        ("overview.ending", window.clone()),
+        ("overview.falling", window),
+        ("heartbeat_counts.by_hour", counted.clone()),
+        ("heartbeat_counts.by_rule", counted),
+    ]
 }
 
 #[tokio::test]

@@ -28,11 +28,11 @@ pub async fn show(store: &Store) -> Result<Overview, Error> {
         StateCount { state: *state, installs: found.map_or(0, |(_, installs)| *installs) }
     };
     let all = !store::are_many(&counted);
-    let rules = store.heartbeats_by_rule(now - DAY, all).await?;
+    let (hours, rules) = store.heartbeats_over_time(now - DAY, all).await?;
     let expiring = store.licenses_ending(now, now + 30 * DAY, NAMED).await?;
     Ok(Overview {
         installs: State::ALL.iter().map(of).collect(),
-        heartbeats: store.heartbeats_by_hour(now - DAY, all).await?.into_iter().map(hour).collect(),
+        heartbeats: hours.into_iter().map(hour).collect(),
         decisions: rules
             .into_iter()
             .map(|row| RuleCount { rule: row.rule, state: row.state, heartbeats: row.heartbeats })
