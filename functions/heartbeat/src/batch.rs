@@ -22,6 +22,10 @@ use crate::beat::{self, Beat};
 /// The most heartbeats in a batch.
 const BATCH: usize = 512;
 
+/// After so many judgements, some milliseconds, whatever else waits for the processor has its turn: what is refused for want
+/// of a place shouldn't wait for a whole batch.
+const SLICE: usize = 64;
+
 /// How often an install may change under a heartbeat before that is put off.
 const ATTEMPTS: usize = 5;
 
@@ -115,7 +119,10 @@ async fn attempt(edge: &Edge, batch: Vec<Waiting>) -> Vec<Waiting> {
     let mut subjects: HashMap<InstallId, Beat> =
         subjects.into_iter().map(|subject| (subject.id, Beat::new(subject))).collect();
     let mut judged = Vec::new();
-    for waiting in batch {
+    for (number, waiting) in batch.into_iter().enumerate() {
+        if number % SLICE == SLICE - 1 {
+            tokio::task::yield_now().await;
+        }
         let beat = subjects.get_mut(&waiting.request.install());
         match beat::judge(edge, &keys, beat, &waiting.request).await {
             Ok(decision) => judged.push((waiting, decision)),
