@@ -30,6 +30,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0022_create_webhooks", include_str!("../../../migrations/0022_create_webhooks.sql")),
     ("0023_index_pages", include_str!("../../../migrations/0023_index_pages.sql")),
     ("0024_note_silence", include_str!("../../../migrations/0024_note_silence.sql")),
+    ("0025_index_audit_by_id", include_str!("../../../migrations/0025_index_audit_by_id.sql")),
 ];
 
 /// Whoever migrates holds this advisory lock; the number means nothing.
