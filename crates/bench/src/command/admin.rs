@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use cluster::{Cluster, Options};
+use cluster::Cluster;
 use protocol::admin::Time;
 use serde::Serialize;
 use store::fleet::Fleet;
@@ -21,7 +21,7 @@ use crate::{
         site::Site,
         sweeps::{Round, Sweep, besides, round, sweep},
     },
-    command::{heartbeat::TUNED, print, progress},
+    command::{heartbeat::durable, print, progress},
     error::Error,
     folder::Folder,
     process::Process,
@@ -106,9 +106,7 @@ struct Retention {
 impl AdminArgs {
     pub(crate) async fn run(self) -> Result<(), Error> {
         let folder = Folder::new()?;
-        let options =
-            TUNED.iter().fold(Options::durable(), |options, (name, value)| options.set(name, value));
-        let options = options.set("maintenance_work_mem", "1GB").set("work_mem", "64MB");
+        let options = durable().set("maintenance_work_mem", "1GB").set("work_mem", "64MB");
         let mut cluster = Cluster::temporary(options)?;
         cluster.start()?;
         let swarm = self.swarm.get();

@@ -39,7 +39,7 @@ const ROUNDS: u32 = 2;
 pub(super) const INSTALLS_PER_LICENSE: usize = 250;
 
 /// PostgreSQL's settings that aren't its defaults. All that makes commits durable is left as it is.
-pub(super) const TUNED: [(&str, &str); 3] =
+const TUNED: [(&str, &str); 3] =
     [("shared_buffers", "512MB"), ("max_wal_size", "4GB"), ("checkpoint_timeout", "15min")];
 
 /// What else is told of its settings.
@@ -100,11 +100,7 @@ struct Bench {
 impl Bench {
     async fn start(args: HeartbeatArgs) -> Result<Self, Error> {
         let folder = Folder::new()?;
-        let options =
-            TUNED.iter().fold(Options::durable(), |options, (name, value)| options.set(name, value));
-        let mut cluster = Cluster::temporary(options)?;
-        cluster.start()?;
-        Database::of(&cluster, "postgres", folder.path())?.sql("CREATE DATABASE bench").await?;
+        let cluster = durable_cluster(&folder).await?;
         let database = Database::of(&cluster, "bench", folder.path())?;
 
         let operator = Operator::find(cluster.url("bench"), folder.path())?;
@@ -219,6 +215,19 @@ impl HeartbeatArgs {
             progress(line);
         }
     }
+}
+
+/// A PostgreSQL with everything durable, and a database `bench` in it.
+pub(super) async fn durable_cluster(folder: &Folder) -> Result<Cluster, Error> {
+    let mut cluster = Cluster::temporary(durable())?;
+    cluster.start()?;
+    Database::of(&cluster, "postgres", folder.path())?.sql("CREATE DATABASE bench").await?;
+    Ok(cluster)
+}
+
+/// Everything durable, and what is set besides.
+pub(super) fn durable() -> Options {
+    TUNED.iter().fold(Options::durable(), |options, (name, value)| options.set(name, value))
 }
 
 /// Activates a swarm of so many agents.

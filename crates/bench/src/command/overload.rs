@@ -3,23 +3,19 @@
 use std::{future::pending, rc::Rc, time::Duration};
 
 use clap::Args;
-use cluster::{Cluster, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 
 use crate::{
     command::{
-        heartbeat::{INSTALLS_PER_LICENSE, TUNED, activate},
+        heartbeat::{INSTALLS_PER_LICENSE, activate, durable_cluster},
         print, progress,
         swarm::Heartbeats,
     },
     error::Error,
     far::Far,
     folder::Folder,
-    heartbeat::{
-        pgbench::Database,
-        server::{Operator, Server},
-    },
+    heartbeat::server::{Operator, Server},
     process::Process,
     swarm::{Pace, Swarm},
 };
@@ -80,11 +76,7 @@ impl OverloadArgs {
     pub(crate) async fn run(self) -> Result<(), Error> {
         raise_open_files();
         let folder = Folder::new()?;
-        let options =
-            TUNED.iter().fold(Options::durable(), |options, (name, value)| options.set(name, value));
-        let mut cluster = Cluster::temporary(options)?;
-        cluster.start()?;
-        Database::of(&cluster, "postgres", folder.path())?.sql("CREATE DATABASE bench").await?;
+        let cluster = durable_cluster(&folder).await?;
         let far = Far::to(cluster.address()).await?;
         let url = cluster.url("bench").replace(&cluster.address().to_string(), &far.address.to_string());
         let operator = Operator::find(url, folder.path())?;
